@@ -26,7 +26,8 @@ PANELS = (  # title, training column, evaluation column
     ("Cost per episode", "Metrics/EpCost", "Metrics/TestEpCost"),
     ("Lagrange multiplier", "Metrics/LagrangeMultiplier", None),
 )
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#5D3A9B", "#8C564B")  # Okabe & Ito, and two
+# Okabe and Ito's colours, which the colour-blind can tell apart, and two more
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#5D3A9B", "#8C564B")
 STYLE = {
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -104,7 +105,7 @@ def find_runs(directories: Iterable[str | Path]) -> list[Run]:
 
 
 def interval(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean over seeds and half the width of its 95 % confidence interval, t · s / √n; `values` is [n, T], both are [T]."""
+    """Mean over seeds [T] and half the width of its 95 % confidence interval, t · s / √n [T], of `values` [n, T]."""
     seeds = len(values)
     if seeds < 2:
         raise ValueError("an interval over seeds needs at least 2 seeds, got 1")
@@ -206,7 +207,8 @@ def _legend(figure: Figure, runs: Sequence[Run], colours: dict[str, str]) -> Non
     for algo, colour in colours.items():
         counts = {sum(run.algo == algo and run.task == task for run in runs) for task in {run.task for run in runs}}
         seeds = " or ".join(str(count) for count in sorted(counts - {0}))
-        handles.append(Line2D([], [], color=colour, linewidth=1.8, label=f"{algo} ({seeds} seed{'s' * (seeds != '1')})"))
+        label = f"{algo} ({seeds} seed{'s' * (seeds != '1')})"
+        handles.append(Line2D([], [], color=colour, linewidth=1.8, label=label))
         several |= max(counts) > 1
     if several:
         handles.append(Patch(color="#999999", alpha=0.35, linewidth=0, label="mean over seeds, 95 % t-interval"))

@@ -1,4 +1,4 @@
-"""Learning curves say what they draw: how many seeds, which interval, which limit; and refuse logs that hold nothing."""
+"""Learning curves say what they draw: how many seeds, which interval, which limit; empty logs are refused."""
 
 import csv
 from pathlib import Path
@@ -53,7 +53,8 @@ def test_several_seeds_have_a_mean_and_a_stated_interval(tmp_path):
     for seed in range(3):
         write_run(tmp_path, seed=seed)
     figure = figure_of(find_runs([tmp_path]))
-    assert {"sl-sac (3 seeds)", "mean over seeds, 95 % t-interval", "deterministic evaluation"} <= set(legend_of(figure))
+    wanted = {"sl-sac (3 seeds)", "mean over seeds, 95 % t-interval", "deterministic evaluation"}
+    assert wanted <= set(legend_of(figure))
     assert bands_of(figure) == 3
 
 
@@ -103,7 +104,8 @@ def test_interval_is_students_t_worked_by_hand():
 
 
 def test_seeds_are_compared_only_where_all_have_run():
-    steps, values = on_common_steps([(np.array([0.0, 10.0]), np.array([0.0, 10.0])), (np.array([0.0, 4.0]), np.zeros(2))])
+    long, short = (np.array([0.0, 10.0]), np.array([0.0, 10.0])), (np.array([0.0, 4.0]), np.zeros(2))
+    steps, values = on_common_steps([long, short])
     assert steps.tolist() == [0.0, 4.0]
     assert values.tolist() == [[0.0, 4.0], [0.0, 0.0]]
 
