@@ -1,0 +1,6 @@
+"""Ops that run compiled on CPU and CUDA, and on a plain-torch reference everywhere else."""
+
+from pyslsac.ops._library import backend
+from pyslsac.ops.philox_normal import philox_normal
+
+__all__ = ["backend", "philox_normal"]
