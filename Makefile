@@ -1,0 +1,65 @@
+# make demo    train, evaluate and plot SL-SAC on a Safety-Gymnasium task (about 10 minutes on 2 cores)
+# make test    linters, type checker and every test
+# Both set everything up first: a virtual environment, the pinned packages, the compiled core. make help lists the rest.
+
+PYTHON ?= python3
+VENV ?= .venv
+DEMO_TASK ?= SafetyHalfCheetahVelocity-v1
+DEMO_STEPS ?= 42000
+DEMO_SEED ?= 0
+DEMO_OUT ?= runs/demo
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip
+PIP_INSTALL := $(PIP) install --quiet --disable-pip-version-check -c requirements/constraints.txt
+CORE_SOURCES := pyproject.toml CMakeLists.txt $(shell find csrc -type f)
+CXX_SOURCES = $(shell find csrc tests/cuda_emulation -name '*.h' -o -name '*.cuh' -o -name '*.cpp' -o -name '*.cu' 2>/dev/null)
+
+.PHONY: help setup demo test lint format readme cuda clean
+.DELETE_ON_ERROR:
+
+help:  ## Show the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+
+setup: $(VENV)/.core  ## Virtual environment, pinned packages, compiled core
+
+$(VENV)/.venv:
+	$(PYTHON) -c 'import sys; sys.exit(None if (3, 10) <= sys.version_info[:2] <= (3, 13) else "pyslsac needs Python 3.10 to 3.13, and $(PYTHON) is " + sys.version.split()[0] + ": name another with make PYTHON=...")'
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+# torch comes before the package: the core's build looks for it in the environment.
+$(VENV)/.packages: $(VENV)/.venv requirements/constraints.txt requirements/safety-gymnasium.txt pyproject.toml
+	$(PIP_INSTALL) torch numpy scikit-build-core pybind11 cmake ninja
+	$(PIP_INSTALL) --no-deps -r requirements/safety-gymnasium.txt
+	@touch $@
+
+$(VENV)/.core: $(VENV)/.packages $(CORE_SOURCES)
+	PATH="$(abspath $(BIN)):$$PATH" $(PIP_INSTALL) --no-build-isolation -e '.[dev]'
+	@touch $@
+
+demo: setup  ## Train, evaluate and plot; ends with what the constraint did
+	$(BIN)/pyslsac train sl-sac $(DEMO_TASK) --preset demo --steps $(DEMO_STEPS) --seeds $(DEMO_SEED) --out $(DEMO_OUT)
+	$(BIN)/pyslsac eval $(DEMO_OUT) --episodes 10
+	$(BIN)/pyslsac plot $(DEMO_OUT) --out $(DEMO_OUT)/demo.png
+
+test: lint  ## Linters, type checker and every test
+	$(BIN)/python -m pytest
+
+lint: setup  ## ruff, clang-format and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/clang-format --dry-run --Werror $(CXX_SOURCES)
+	$(BIN)/mypy
+
+format: setup  ## Rewrite every file in the house format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $(CXX_SOURCES)
+
+readme: setup  ## Write the README's tables from bench/results
+	$(BIN)/python bench/readme_tables.py
+
+clean:  ## Remove what setup, builds and tests made; runs/ stays
+	rm -rf $(VENV) build pyslsac/lib pyslsac/_C*.so .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
