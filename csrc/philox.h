@@ -14,7 +14,7 @@ constexpr int64_t kPhiloxElements = int64_t{1} << 34;  // of one (seed, step, st
 HOST_DEVICE void philox_words(uint64_t seed, uint64_t step, uint32_t stream, uint32_t block, uint32_t word[4]) {
   uint32_t x = block, y = static_cast<uint32_t>(step), z = static_cast<uint32_t>(step >> 32), w = stream;
   uint32_t key0 = static_cast<uint32_t>(seed), key1 = static_cast<uint32_t>(seed >> 32);
-#pragma GCC unroll 10
+  UNROLL
   for (int round = 0; round < 10; ++round) {
     const uint64_t p = uint64_t{0xD2511F53} * x, q = uint64_t{0xCD9E8D57} * z;
     x = static_cast<uint32_t>(q >> 32) ^ y ^ key0;

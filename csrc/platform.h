@@ -5,8 +5,10 @@
 
 #ifdef __CUDACC__
 #define HOST_DEVICE __host__ __device__ __forceinline__
+#define UNROLL _Pragma("unroll")
 #else
 #define HOST_DEVICE inline __attribute__((always_inline))
+#define UNROLL _Pragma("GCC unroll 16")
 #endif
 
 // A loop marked SIMD_CLONES is compiled for plain x86-64, AVX2 and AVX512; the loader picks one. The clones differ in width
