@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pyslsac.ops import philox_normal
+from pyslsac.ops.philox_normal import philox_normal
 
 CHUNK = 4096  # elements of a network's slice that one partial sum of squares covers
 LANES = 256  # element i of a chunk belongs to lane i % LANES
@@ -60,11 +60,6 @@ def clip_factors(tensors: Iterator[Tensor], networks: int, threshold: float) -> 
 def _root(x: Tensor) -> Tensor:
     """Correctly rounded square root: torch's own float32 root is one unit off now and then."""
     return x.double().sqrt().to(x.dtype)
-
-
-def _gradient(grad: Tensor, like: Tensor, rule: _Rule) -> Tensor:
-    grad = grad.contiguous().to(like.dtype)
-    return grad if rule.grad_factor == 1.0 else grad * rule.grad_factor
 
 
 def _scaled(x: Tensor, factors: Tensor | None) -> Tensor:
@@ -186,7 +181,5 @@ def asgld_(
 
 def _noise(param: Tensor, seed: Tensor, step: Tensor, stream: int, offset: int) -> Tensor:
     """Standard normals shaped as `param`; element i of a run takes number offset + i of that run's sequence."""
-    runs = seed.numel()
-    size = param.numel() // runs
-    sequence = philox_normal((runs, offset + size), seed, step, stream=stream, device=param.device)
-    return sequence[:, offset:].reshape(param.shape)
+    shape = (seed.numel(), param.numel() // seed.numel())
+    return philox_normal(shape, seed, step, stream=stream, first=offset, device=param.device).view(param.shape)

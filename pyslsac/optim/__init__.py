@@ -1,0 +1,8 @@
+"""Optimizers and what surrounds a gradient step."""
+
+from pyslsac.optim.asgld import ASGLD
+from pyslsac.optim.entropy import EntropyCoefficient
+from pyslsac.optim.minimise import clip_runs, minimise
+from pyslsac.optim.polyak import polyak_update
+
+__all__ = ["ASGLD", "EntropyCoefficient", "clip_runs", "minimise", "polyak_update"]
