@@ -2,7 +2,7 @@
 
 from pyslsac.optim.asgld import ASGLD
 from pyslsac.optim.entropy import EntropyCoefficient
-from pyslsac.optim.minimise import clip_runs, minimise
+from pyslsac.optim.minimise import Metrics, clip_runs, minimise
 from pyslsac.optim.polyak import polyak_update
 
-__all__ = ["ASGLD", "EntropyCoefficient", "clip_runs", "minimise", "polyak_update"]
+__all__ = ["ASGLD", "EntropyCoefficient", "Metrics", "clip_runs", "minimise", "polyak_update"]

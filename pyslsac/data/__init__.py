@@ -1,0 +1,23 @@
+"""What agents learn from: task sizes, minibatches, replay."""
+
+from typing import TYPE_CHECKING, Any
+
+from pyslsac.data.spec import Spec
+
+if TYPE_CHECKING:
+    from pyslsac.data.batch import Batch, Draws
+    from pyslsac.data.normalizer import RunningNormalizer
+    from pyslsac.data.replay import Replay
+
+__all__ = ["Batch", "Draws", "Replay", "RunningNormalizer", "Spec"]
+
+_HOMES = {"Batch": "batch", "Draws": "batch", "Replay": "replay", "RunningNormalizer": "normalizer"}
+
+
+def __getattr__(name: str) -> Any:
+    """Load what needs torch when it is first asked for: environments import this package for `Spec` alone."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,0 +1,7 @@
+"""Networks, stacked over runs and ensemble members; no learning here."""
+
+from pyslsac.nn.ensemble import Ensemble, StackedLinear
+from pyslsac.nn.gaussian import TanhGaussian
+from pyslsac.nn.quantile import QuantileNetwork
+
+__all__ = ["Ensemble", "QuantileNetwork", "StackedLinear", "TanhGaussian"]

@@ -1,0 +1,46 @@
+"""The implicit quantile network of Dabney et al. (2018) as a critic of states and actions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from pyslsac.nn.ensemble import StackedLinear
+
+
+class QuantileNetwork(nn.Module):
+    """Z(s, a; tau), the tau-quantile of the discounted sum, one network a run.
+
+    psi = ReLU(Linear([s, a])),   phi = ReLU(Linear(cos(pi i tau), i = 0..cosines-1)),
+    Z = Linear(ReLU(Linear(psi * phi))).   `compute` is the dtype of all layers but the last.
+    """
+
+    frequencies: Tensor
+
+    def __init__(
+        self,
+        runs: int,
+        inputs: int,
+        width: int,
+        generators: Sequence[torch.Generator],
+        *,
+        cosines: int = 64,
+        compute: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        self.psi = StackedLinear((runs,), inputs, width, generators, relu=True, compute=compute)
+        self.phi = StackedLinear((runs,), cosines, width, generators, relu=True, compute=compute)
+        self.hidden = StackedLinear((runs,), width, width, generators, relu=True, compute=compute)
+        self.head = StackedLinear((runs,), width, 1, generators)
+        self.register_buffer("frequencies", math.pi * torch.arange(cosines), persistent=False)
+
+    def forward(self, obs: Tensor, action: Tensor, tau: Tensor) -> Tensor:
+        """Quantiles [R, B, N] at the fractions `tau` [R, B, N]."""
+        runs, batch, count = tau.shape
+        psi = self.psi(torch.cat([obs, action], dim=-1))  # [R, B, width]
+        phi = self.phi(torch.cos(tau.reshape(runs, batch * count, 1) * self.frequencies))  # [R, B N, width]
+        joint = phi.unflatten(1, (batch, count)) * psi.unsqueeze(2)  # [R, B, N, width]
+        return self.head(self.hidden(joint.flatten(1, 2))).reshape(runs, batch, count)
