@@ -8,9 +8,9 @@ constexpr int kThreads = 256;
 
 // One thread makes one counter block: up to four elements of a run.
 __global__ void __launch_bounds__(kThreads) fill(PhiloxNormal args, int64_t blocks) {
-  const int64_t run = blockIdx.y, index = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
-  if (index >= blocks) return;
-  const int64_t block = args.first / 4 + index;
+  const int64_t index = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x, run = index / blocks;
+  if (run >= args.runs) return;
+  const int64_t block = args.first / 4 + index % blocks;
   float normal[4];
   philox_normal4(args.seed[run], args.step[0], args.stream, static_cast<uint32_t>(block), normal);
 #pragma unroll
@@ -24,8 +24,8 @@ __global__ void __launch_bounds__(kThreads) fill(PhiloxNormal args, int64_t bloc
 
 void philox_normal(const PhiloxNormal& args, void* stream) {
   const int64_t blocks = (args.first % 4 + args.elements + 3) / 4;
-  const dim3 grid(static_cast<unsigned>((blocks + kThreads - 1) / kThreads), static_cast<unsigned>(args.runs));
-  fill<<<grid, kThreads, 0, static_cast<cudaStream_t>(stream)>>>(args, blocks);
+  const int64_t grid = (args.runs * blocks + kThreads - 1) / kThreads;
+  fill<<<static_cast<unsigned>(grid), kThreads, 0, static_cast<cudaStream_t>(stream)>>>(args, blocks);
 }
 
 }  // namespace pyslsac::cuda

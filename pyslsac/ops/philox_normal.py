@@ -40,5 +40,4 @@ def philox_normal(
     runs = shape[0] if seed.dim() == 1 and seed.numel() > 1 and shape else 1
     out = torch.empty((runs, math.prod(shape) // runs if runs else 0), dtype=torch.float32, device=device)
     _fill(out, seed, step, stream, first)
-    torch.autograd.graph.increment_version(out)
     return out.reshape(shape).to(dtype)

@@ -71,7 +71,7 @@ def cos_sin_turn(k: Tensor) -> tuple[Tensor, Tensor]:
 
 def box_muller(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """Two standard normals: radius √(-2 log((x >> 9) + ½) 2^-23), angle (y >> 8) 2^-24 of a turn."""
-    radius = torch.sqrt(-2 * log_uniform(x >> 9))
+    radius = torch.sqrt(-2 * log_uniform(x >> 9).double()).float()  # torch's float32 root is not always the nearest
     cosine, sine = cos_sin_turn(y >> 8)
     return radius * cosine, radius * sine
 

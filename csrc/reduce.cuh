@@ -1,0 +1,28 @@
+// The device half of reduce.h: one block of kReduceLanes threads adds one chunk, in the same tree.
+#pragma once
+
+#include "reduce.h"
+
+namespace pyslsac {
+
+// The sum of squares of one chunk, valid in thread 0.
+template <typename T>
+__device__ __forceinline__ T block_sum_squares(const T* x, int64_t count) {
+  __shared__ T lane[kReduceLanes];
+  T value = 0;
+  for (int64_t i = threadIdx.x; i < count; i += kReduceLanes) value = fma_rn(x[i], x[i], value);
+  lane[threadIdx.x] = value;
+#pragma unroll
+  for (int half = kReduceLanes / 2; half >= 32; half /= 2) {
+    __syncthreads();
+    if (threadIdx.x < half) lane[threadIdx.x] = value = value + lane[threadIdx.x + half];
+  }
+  if (threadIdx.x < 32) {
+#pragma unroll
+    for (int half = 16; half > 0; half /= 2) value = value + __shfl_down_sync(0xFFFFFFFF, value, half);
+  }
+  __syncthreads();  // lane may be used again
+  return value;
+}
+
+}  // namespace pyslsac
