@@ -9,34 +9,35 @@ DEMO_STEPS ?= 42000
 DEMO_SEED ?= 0
 DEMO_OUT ?= runs/demo
 
-BIN := $(VENV)/bin
+BIN := $(abspath $(VENV))/bin
 PIP := $(BIN)/python -m pip
 PIP_INSTALL := $(PIP) install --quiet --disable-pip-version-check -c requirements/constraints.txt
-CORE_SOURCES := pyproject.toml CMakeLists.txt $(shell find csrc -type f)
 CXX_SOURCES = $(shell find csrc tests/cuda_emulation -name '*.h' -o -name '*.cuh' -o -name '*.cpp' -o -name '*.cu' 2>/dev/null)
 
-.PHONY: help setup demo test lint format readme cuda clean
+.PHONY: help setup build demo test lint format docs cuda clean
 .DELETE_ON_ERROR:
 
 help:  ## Show the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
 
-setup: $(VENV)/.core  ## Virtual environment, pinned packages, compiled core
+setup: build  ## Virtual environment, pinned packages, the package in editable form, compiled core
 
 $(VENV)/.venv:
 	$(PYTHON) -c 'import sys; sys.exit(None if (3, 10) <= sys.version_info[:2] <= (3, 13) else "pyslsac needs Python 3.10 to 3.13, and $(PYTHON) is " + sys.version.split()[0] + ": name another with make PYTHON=...")'
 	$(PYTHON) -m venv $(VENV)
 	@touch $@
 
-# torch comes before the package: the core's build looks for it in the environment.
+# torch comes before the core, whose build looks for it in the environment. The editable install builds no core of its own.
 $(VENV)/.packages: $(VENV)/.venv requirements/constraints.txt requirements/safety-gymnasium.txt pyproject.toml
-	$(PIP_INSTALL) torch numpy scikit-build-core pybind11 cmake ninja
+	$(PIP_INSTALL) torch scikit-build-core pybind11 cmake ninja
 	$(PIP_INSTALL) --no-deps -r requirements/safety-gymnasium.txt
+	$(PIP_INSTALL) --no-build-isolation --config-settings=wheel.cmake=false --editable '.[dev]'
 	@touch $@
 
-$(VENV)/.core: $(VENV)/.packages $(CORE_SOURCES)
-	PATH="$(abspath $(BIN)):$$PATH" $(PIP_INSTALL) --no-build-isolation -e '.[dev]'
-	@touch $@
+build: $(VENV)/.packages  ## Compile the core into the checkout; only what changed is compiled again
+	@PATH="$(BIN):$$PATH" cmake -S . -B build -G Ninja -DPython_EXECUTABLE="$(BIN)/python" --log-level=NOTICE
+	@PATH="$(BIN):$$PATH" cmake --build build
+	@PATH="$(BIN):$$PATH" cmake --install build --prefix . | grep -v Up-to-date || true
 
 demo: setup  ## Train, evaluate and plot; ends with what the constraint did
 	$(BIN)/pyslsac train sl-sac $(DEMO_TASK) --preset demo --steps $(DEMO_STEPS) --seeds $(DEMO_SEED) --out $(DEMO_OUT)
@@ -57,8 +58,11 @@ format: setup  ## Rewrite every file in the house format
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i $(CXX_SOURCES)
 
-readme: setup  ## Write the README's tables from bench/results
-	$(BIN)/python bench/readme_tables.py
+docs: setup  ## Write the tables of the README and the docs from the code and from bench/results
+	$(BIN)/python docs/generate.py
+
+cuda:  ## Compile every kernel for sm_80 and sm_90; fails on register spills
+	.ci/cuda_kernels
 
 clean:  ## Remove what setup, builds and tests made; runs/ stays
 	rm -rf $(VENV) build pyslsac/lib pyslsac/_C*.so .pytest_cache .mypy_cache .ruff_cache .hypothesis
