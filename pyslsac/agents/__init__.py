@@ -17,7 +17,7 @@ from pyslsac.data import Spec
 AGENTS: dict[str, tuple[type[Agent], type[OffPolicyConfig]]] = {"sl-sac": (SLSAC, SLSACConfig)}
 PRESETS = {"sl-sac": sl_sac.presets}
 
-__all__ = ["AGENTS", "PRESETS", "Agent", "SLSAC", "SLSACConfig", "config_for", "make_agent", "map_runs", "stack_runs"]
+__all__ = ["AGENTS", "PRESETS", "SLSAC", "Agent", "SLSACConfig", "config_for", "make_agent", "map_runs", "stack_runs"]
 
 
 def _lookup(kind: str, name: str, known: Mapping[str, Any]) -> Any:
@@ -62,7 +62,8 @@ def make_agent(
     agent_class, config_class = _lookup("algorithm", name, AGENTS)
     if not isinstance(config, config_class):
         if config is not None and not isinstance(config, Mapping):
-            raise ValueError(f"make_agent: config is a {type(config).__name__}, wanted {config_class.__name__} or a dict")
+            kind = type(config).__name__
+            raise ValueError(f"make_agent: config is a {kind}, wanted {config_class.__name__} or a dict")
         config = config_for(name, preset, overrides=config)
     elif preset is not None:
         raise ValueError("make_agent: give a whole config or a preset, not both")

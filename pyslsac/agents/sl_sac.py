@@ -4,14 +4,14 @@ Twin reward critics in an ensemble, moved by adaptive SGLD; an implicit quantile
 policy that pays for the cost's CVaR; a multiplier that follows the CVaR of recent episodes.
 
 Deviations, and choices where the paper is silent:
- 1. The clip is on each network's raw gradient norm (0.7), as in the code of LSAC, which the paper builds on; the paper's
-    wording, a clip of gradient plus drift, is `clip="drift_norm"` or `"drift_value"`.
+ 1. The clip is on each network's raw gradient norm (0.7), as in the code of LSAC, which the paper builds on; the
+    paper's wording, a clip of gradient plus drift, is `clip="drift_norm"` or `"drift_value"`.
  2. The quantile loss sums over predicted and averages over target fractions, as IQN does.
  3. The actor's loss is divided by (1 + multiplier), and actor and targets move every `policy_delay`-th update, as in
     OmniSafe, on which the paper's experiments stand.
- 4. At the paper's temperature the noise is smaller than float32 resolves for most weights: `Langevin/NoiseDriftRatio`
-    and `Langevin/MovableShare` report it, and `compensated=True` keeps it.
- 5. Two preset names of our own, `step` and `demo`, are for short runs: they learn alpha and move the actor every update.
+ 4. At the paper's temperature the noise is smaller than float32 resolves for most weights:
+    `Langevin/NoiseDriftRatio` and `Langevin/MovableShare` report it, and `compensated=True` keeps it.
+ 5. Two presets of our own, `step` and `demo`, are for short runs: they learn alpha and move the actor every update.
 
 Logged: Loss/Loss_reward_critic, Loss/Loss_cost_critic, Loss/Loss_pi, Value/reward_critic, Value/cost_critic (CVaR),
 Value/EnsembleSpread, Value/Entropy, Value/alpha, Metrics/LagrangeMultiplier, Metrics/EpCostCVaR,
@@ -31,7 +31,7 @@ from torch import Tensor
 from pyslsac import ops
 from pyslsac.agents.base import Agent, OffPolicyConfig
 from pyslsac.data import Batch, Draws, RunningNormalizer, Spec
-from pyslsac.nn import Ensemble, QuantileNetwork, TanhGaussian
+from pyslsac.nn import Ensemble, QuantileNetwork, TanhGaussian, frozen
 from pyslsac.optim import ASGLD, EntropyCoefficient, Metrics, minimise, polyak_update
 from pyslsac.safety import CostWindow, Multiplier, check_risk_level, tail_fractions
 
@@ -112,7 +112,9 @@ class SLSAC(Agent):
 
     config: SLSACConfig
 
-    def __init__(self, spec: Spec, config: SLSACConfig, seeds: Sequence[int], device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self, spec: Spec, config: SLSACConfig, seeds: Sequence[int], device: torch.device | str = "cpu"
+    ) -> None:
         super().__init__(spec, config, seeds, device)
         runs, inputs, width = self.runs, spec.obs_dim + spec.act_dim, config.width
         place: Any = dict(device=self.device, dtype=self.dtype)
@@ -199,7 +201,7 @@ class SLSAC(Agent):
         return metrics
 
     def value(self, critics: Ensemble, obs: Tensor, action: Tensor) -> Tensor:
-        """(1/E) Σ_i min_j Q_ij(s, a) [R, B]: the mean over pairs of the smaller twin, or with "min" the smallest pair."""
+        """(1/E) Σ_i min_j Q_ij(s, a) [R, B]: the mean over pairs of the smaller twin; with "min" the smallest pair."""
         twins = critics(torch.cat([obs, action], dim=-1)).squeeze(-1).unflatten(1, (-1, 2))  # [R, E, 2, B]
         pairs = twins.amin(2)  # [R, E, B]
         return pairs.mean(1) if self.config.aggregation == "mean" else pairs.amin(1)
@@ -236,8 +238,9 @@ class SLSAC(Agent):
     def actor_loss(self, batch: Batch, draws: Draws) -> tuple[Tensor, Metrics]:
         """mean_B [alpha log π(a|s) - Q(s, a) + λ CVaR(s, a)] / (1 + λ) [R] (eqs. 8, 9)."""
         action, log_prob = self.actor(batch.obs, draws.action)
-        value = self.value(self.critics, batch.obs, action)
-        cvar = self.cost_critic(batch.obs, action, draws.risk_tau).mean(-1)  # [R, B]
+        with frozen(self.critics, self.cost_critic):
+            value = self.value(self.critics, batch.obs, action)
+            cvar = self.cost_critic(batch.obs, action, draws.risk_tau).mean(-1)  # [R, B]
         multiplier = self.multiplier.value.to(cvar).unsqueeze(-1)
         loss = self.alpha.value.unsqueeze(-1) * log_prob - value + multiplier * cvar
         loss = (loss / (1 + multiplier)).mean(-1)

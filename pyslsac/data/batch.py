@@ -10,7 +10,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Batch:
-    """Transitions (s, a, r, c, s', end of task) of R runs. `terminated` is 1 where the task ended, never at a time-out."""
+    """Transitions (s, a, r, c, s', end) of R runs. `terminated` is 1 where the task ended, never at a time-out."""
 
     obs: Tensor  # [R, B, S]
     action: Tensor  # [R, B, A] in [-1, 1]

@@ -51,7 +51,8 @@ class Replay:
     def add(self, obs: Any, action: Any, reward: Any, cost: Any, next_obs: Any, terminated: Any) -> None:
         """Append n transitions to every run: obs [R, n, S], action [R, n, A], the rest [R, n] (arrays or tensors)."""
         device = self.rows.device
-        parts = [torch.as_tensor(p, dtype=torch.float32, device=device) for p in (obs, action, reward, cost, next_obs, terminated)]
+        values = (obs, action, reward, cost, next_obs, terminated)
+        parts = [torch.as_tensor(value, dtype=torch.float32, device=device) for value in values]
         rows = torch.cat([p if p.dim() == 3 else p.unsqueeze(-1) for p in parts], dim=-1)  # [R, n, row]
         if rows.shape[0] != self.runs or rows.shape[-1] != self.rows.shape[-1]:
             raise ValueError(f"Replay.add: got rows {list(rows.shape)}, wanted [{self.runs}, n, {self.rows.shape[-1]}]")
@@ -85,7 +86,7 @@ class Replay:
         rows = state["rows"]
         if rows.shape[0] != self.runs or rows.shape[-1] != self.rows.shape[-1]:
             wanted = f"[{self.runs}, k, {self.rows.shape[-1]}]"
-            raise ValueError(f"Replay: the saved rows are {list(rows.shape)}, wanted {wanted}: another task or other runs")
+            raise ValueError(f"Replay: saved rows are {list(rows.shape)}, wanted {wanted}: another task or other runs")
         self._write(state["since"], rows.to(self.rows.device))
         self.added, self.draws = state["added"], state["draws"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -95,7 +96,7 @@ class Ensemble(nn.Module):
     ) -> None:
         super().__init__()
         self.members = tuple(members)
-        *hidden, output = zip(sizes[:-1], sizes[1:], strict=True)
+        *hidden, output = itertools.pairwise(sizes)
         self.layers = nn.Sequential(
             *(StackedLinear(members, i, o, generators, relu=True, compute=compute) for i, o in hidden),
             StackedLinear(members, *output, generators),

@@ -43,7 +43,7 @@ class Multiplier:
             self.optimizer = torch.optim.Adam([self.value], lr=lr, maximize=True)
 
     def ascend(self, violation: Tensor, steps: int = 1) -> None:
-        """`steps` moves along `violation` [R] = J - d; where it is NaN (nothing known yet) the run's gradient is zero."""
+        """`steps` moves along `violation` [R] = J - d; where it is NaN, nothing known yet, the gradient is zero."""
         self.value.grad = violation.to(self.value).nan_to_num(nan=0.0)
         for _ in range(steps):
             self.optimizer.step()

@@ -1,4 +1,4 @@
-"""Conditional value at risk (CVaR): of quantile critics and of episodes. `risk_level` 1 is the mean, smaller is more averse."""
+"""Conditional value at risk (CVaR), of critics and of episodes. `risk_level` 1 is the mean, smaller is more averse."""
 
 from __future__ import annotations
 
