@@ -3,5 +3,6 @@
 from pyslsac.ops._library import backend
 from pyslsac.ops.asgld import asgld_
 from pyslsac.ops.philox_normal import philox_normal
+from pyslsac.ops.quantile_huber import quantile_huber
 
-__all__ = ["asgld_", "backend", "philox_normal"]
+__all__ = ["asgld_", "backend", "philox_normal", "quantile_huber"]
