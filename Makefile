@@ -37,7 +37,7 @@ $(VENV)/.packages: $(VENV)/.venv requirements/constraints.txt requirements/safet
 build: $(VENV)/.packages  ## Compile the core into the checkout; only what changed is compiled again
 	@PATH="$(BIN):$$PATH" cmake -S . -B build -G Ninja -DPython_EXECUTABLE="$(BIN)/python" --log-level=NOTICE
 	@PATH="$(BIN):$$PATH" cmake --build build
-	@PATH="$(BIN):$$PATH" cmake --install build --prefix . | grep -v Up-to-date || true
+	@PATH="$(BIN):$$PATH" cmake --install build --prefix . >/dev/null
 
 demo: setup  ## Train, evaluate and plot; ends with what the constraint did
 	$(BIN)/pyslsac train sl-sac $(DEMO_TASK) --preset demo --steps $(DEMO_STEPS) --seeds $(DEMO_SEED) --out $(DEMO_OUT)
