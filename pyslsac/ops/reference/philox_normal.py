@@ -82,7 +82,7 @@ def normals(runs: int, count: int, seed: Tensor, step: Tensor, stream: int, firs
     block = torch.arange(start, (first + count + 3) // 4, device=seed.device)[None].expand(runs, -1)
     x, y, z, w = philox_words(seed.reshape(-1, 1), step.to(seed.device), stream, block)
     out = torch.stack((*box_muller(x, y), *box_muller(z, w)), dim=-1)
-    return out.reshape(runs, -1)[:, first - 4 * start :][:, :count]
+    return out.flatten(1)[:, first - 4 * start :][:, :count]
 
 
 def philox_normal_(out: Tensor, seed: Tensor, step: Tensor, stream: int, first: int) -> None:

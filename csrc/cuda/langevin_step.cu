@@ -1,0 +1,65 @@
+#include "../langevin_step.h"
+#include "../reduce.cuh"
+
+namespace pyslsac::cuda {
+
+namespace {
+
+constexpr int kThreads = 128;
+
+// One block adds one chunk of one run.
+template <typename T>
+__global__ void __launch_bounds__(kReduceLanes) sum_chunk(LangevinStep<T> args, int64_t chunks) {
+  const int64_t elements = args.batch * args.dim, run = blockIdx.x / chunks, first = blockIdx.x % chunks * kReduceChunk;
+  const int64_t count = elements - first < kReduceChunk ? elements - first : kReduceChunk;
+  const T sum = block_sum_squares(args.grad + run * elements + first, count);
+  if (threadIdx.x == 0) args.chunk_sums[blockIdx.x] = sum;
+}
+
+// One thread moves the four elements of one counter block. Samples are short, so each thread adds its samples' norms itself,
+// in index order: no barrier, and the bits of the CPU.
+template <typename T>
+__global__ void __launch_bounds__(kThreads) move(LangevinStep<T> args, int64_t blocks, int64_t chunks) {
+  const int64_t index = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x, run = index / blocks;
+  if (run >= args.runs) return;
+  const int64_t block = index % blocks, elements = args.batch * args.dim;
+  float xi[4];
+  philox_normal4(args.seed[run], args.step[0], args.stream, static_cast<uint32_t>(block), xi);
+  const T step_size = args.step_size[run], noise = sqrt_rn(step_size * args.temperature[run]);
+  const T push = T{0.5} * step_size * args.drift_scale[run];
+  const bool whole_run = args.limit == GradLimit::cap_run;
+  T sum = whole_run ? static_cast<T>(sum_chunks(args.chunk_sums + run * chunks, chunks)) : T{0};
+  int64_t last = -1;
+#pragma unroll
+  for (int lane = 0; lane < 4; ++lane) {
+    const int64_t element = 4 * block + lane, sample = element / args.dim, at = run * elements + element;
+    if (element >= elements) break;
+    if (sample != last && !whole_run && args.limit != GradLimit::none)
+      sum = sample_sum_squares(args.grad + run * elements + sample * args.dim, args.dim);
+    last = sample;
+    const T scale = push * limit_factor(args.limit, args.grad_cap, sum);
+    args.action[at] = langevin_move(args.action[at], args.grad[at], static_cast<T>(xi[lane]), scale, noise, args.low, args.high);
+  }
+}
+
+}  // namespace
+
+template <typename T>
+void sum_grad_squares(const LangevinStep<T>& args, void* stream) {
+  const int64_t chunks = reduce_chunks(args.batch * args.dim);
+  sum_chunk<<<static_cast<unsigned>(args.runs * chunks), kReduceLanes, 0, static_cast<cudaStream_t>(stream)>>>(args, chunks);
+}
+
+template <typename T>
+void langevin_step(const LangevinStep<T>& args, void* stream) {
+  const int64_t elements = args.batch * args.dim, blocks = (elements + 3) / 4;
+  const int64_t grid = (args.runs * blocks + kThreads - 1) / kThreads;
+  move<<<static_cast<unsigned>(grid), kThreads, 0, static_cast<cudaStream_t>(stream)>>>(args, blocks, reduce_chunks(elements));
+}
+
+template void sum_grad_squares(const LangevinStep<float>&, void*);
+template void sum_grad_squares(const LangevinStep<double>&, void*);
+template void langevin_step(const LangevinStep<float>&, void*);
+template void langevin_step(const LangevinStep<double>&, void*);
+
+}  // namespace pyslsac::cuda
