@@ -1,0 +1,79 @@
+"""What the README and the docs say is true: their commands exist, their Python runs, their tables are what the code and the measurements say."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(language: str) -> list[tuple[str, str]]:
+    """(page:line, text) of every fenced block of a language."""
+    found = []
+    for page in PAGES:
+        opened, fence = 0, ""
+        lines = page.read_text(encoding="utf-8").splitlines()
+        for number, line in enumerate(lines, 1):
+            if not line.startswith("```"):
+                continue
+            if opened and fence == f"```{language}":
+                found.append((f"{page.relative_to(ROOT)}:{opened}", "\n".join(lines[opened : number - 1]) + "\n"))
+            opened, fence = (0, "") if opened else (number, line.strip())
+    return found
+
+
+def commands() -> list[tuple[str, list[str]]]:
+    """Every command line of the unmarked blocks, and of code spans that begin with the name of a program of ours."""
+    lines = [(place, line) for place, text in blocks("") + blocks("bash") for line in text.splitlines()]
+    for page in PAGES:
+        spans = re.findall(r"`((?:make|pyslsac) [^`]+)`", page.read_text(encoding="utf-8"))
+        lines += [(str(page.relative_to(ROOT)), span) for span in spans]
+    return [(place, shlex.split(line, comments=True)) for place, line in lines if re.match(r"(make|pyslsac|python|bench/|\.)", line)]
+
+
+def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    threads = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=os.environ | threads | environment)
+
+
+def test_the_readme_names_its_two_commands() -> None:
+    shown = [words for place, words in commands() if place.startswith("README")]
+    assert ["make", "demo"] in shown and ["make", "test"] in shown
+
+
+@pytest.mark.parametrize(("place", "words"), commands(), ids=lambda v: v if isinstance(v, str) else " ".join(v))
+def test_commands_exist(place: str, words: list[str]) -> None:
+    """make targets are in the Makefile, files are in the tree, and pyslsac's subcommands know every option shown."""
+    program, *arguments = words
+    if program == "make":
+        targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+        assert {word for word in arguments if "=" not in word} <= targets, place
+    elif program == "pyslsac":
+        answer = run(sys.executable, "-m", "pyslsac", *arguments[:2 if arguments[0] == "train" else 1], "--help")
+        assert answer.returncode == 0, f"{place}: {answer.stderr}"
+        options = {word.partition("=")[0] for word in arguments if word.startswith("--")}
+        missing = {option for option in options if option not in answer.stdout}
+        assert not missing, f"{place}: pyslsac {arguments[0]} --help does not show {missing}"
+    else:
+        script = next(word for word in words if "/" in word and not word.startswith(".venv"))
+        assert (ROOT / script.removeprefix("./")).exists() or script.startswith(".venv"), place
+
+
+@pytest.mark.parametrize(("place", "code"), blocks("python"), ids=lambda v: v if v[-1].isdigit() else "")
+def test_python_runs_as_written(place: str, code: str, tmp_path: Path) -> None:
+    script = tmp_path / "example.py"
+    script.write_text(code, encoding="utf-8")
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    answer = subprocess.run([sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True, env=environment)
+    assert answer.returncode == 0, f"{place}:\n{answer.stdout[-2000:]}\n{answer.stderr[-4000:]}"
+
+
+def test_generated_tables_are_up_to_date() -> None:
+    answer = run(sys.executable, "docs/generate.py", "--check")
+    assert answer.returncode == 0, f"{answer.stdout}{answer.stderr[-3000:]}\nrun `make docs`"
