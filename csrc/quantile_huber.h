@@ -1,5 +1,5 @@
-// quantile_huber: for every row the loss  sum_i mean_j |tau_i - 1{u < 0}| huber(u) / kappa,  u = target_j - pred_i,  and its
-// derivative by pred_i,  -mean_j |tau_i - 1{u < 0}| huber'(u) / kappa,  in one pass over the pairs.
+// quantile_huber: for every row the loss sum_i mean_j |tau_i - 1{u < 0}| huber(u) / kappa with u = target_j - pred_i,
+// and its derivative by pred_i, -mean_j |tau_i - 1{u < 0}| huber'(u) / kappa, in one pass over the pairs.
 #pragma once
 
 #include <cstdint>
