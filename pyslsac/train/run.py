@@ -1,0 +1,186 @@
+"""Composition root: builds environments, agent, replay, logs and session, or brings them back, and trains."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import torch
+
+from pyslsac.agents import config_for, make_agent
+from pyslsac.data import Replay
+from pyslsac.envs import VectorEnv, make_vec
+from pyslsac.train.checkpoint import Checkpoints
+from pyslsac.train.display import Display
+from pyslsac.train.evaluate import TRAINING, env_seeds
+from pyslsac.train.off_policy import OffPolicy
+from pyslsac.train.record import facts_of, read_record
+from pyslsac.train.run_files import RunFiles, SeedResult
+from pyslsac.train.session import OnEpoch, Session
+from pyslsac.train.settings import Settings, read_settings, seed_folders
+
+CALLABLE = "callable "  # how config.yaml marks a task that was given as a function
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What `train` returns: the run directory and one result per seed."""
+
+    out: Path
+    seeds: tuple[SeedResult, ...]
+
+    @property
+    def finished(self) -> bool:
+        return all(seed.status == "finished" for seed in self.seeds)
+
+
+def train(
+    algo: str | None = None,
+    task: str | Callable[..., gymnasium.Env[Any, Any]] | None = None,
+    *,
+    steps: int | None = None,
+    seeds: Sequence[int] | None = None,
+    num_envs: int | None = None,
+    device: str = "auto",
+    out: str | Path | None = None,
+    preset: str | None = None,
+    agent: Mapping[str, Any] | None = None,
+    resume: str | Path | None = None,
+    eval_every: int | None = None,
+    eval_episodes: int | None = None,
+    final_episodes: int | None = None,
+    checkpoint_every: int | None = None,
+    wandb: bool = False,
+    quiet: bool = False,
+    on_epoch: OnEpoch | None = None,
+    threads: int | None = None,
+    cost_key: str | None = None,
+    env: Mapping[str, Any] | None = None,
+) -> TrainResult:
+    """Train one run per seed, all in lockstep, and write runs/<algo>/<task>/seed-*; or go on from `resume`.
+
+    `steps` counts environment steps per run; `agent` holds fields of the algorithm's config, on top of `preset`; `env`
+    further arguments of `make_vec`. `resume` names a run directory or one of its seed folders: what is not given is
+    then as recorded (a larger `steps` extends the runs). `on_epoch(columns)` gets each epoch's row as arrays, one
+    number per run; when it returns False a checkpoint is saved and training stops.
+
+    Raises ValueError for what cannot be trained, `TrainingFailed`, `CheckpointError` or the environments'
+    `WorkerError` when training breaks off (the last good checkpoint stays), and `Interrupted`, a KeyboardInterrupt,
+    after saving, on Ctrl-C or SIGTERM.
+    """
+    given = {
+        "steps": steps,
+        "num_envs": num_envs,
+        "device": None if device == "auto" else device,
+        "threads": threads,
+        "cost_key": cost_key,
+        "env": dict(env) if env is not None else None,
+        "eval_every": eval_every,
+        "eval_episodes": eval_episodes,
+        "final_episodes": final_episodes,
+        "checkpoint_every": checkpoint_every,
+    }
+    given = {name: value for name, value in given.items() if value is not None}
+    if resume is not None:
+        if preset is not None or agent is not None or seeds is not None or out is not None:
+            raise ValueError("resume goes on with the recorded seeds, preset and agent, in place: do not give them")
+        folders, settings = _recorded(Path(resume), algo, task, given)
+    else:
+        folders, settings = _new(algo, task, seeds, out, preset, agent, given)
+    before = torch.get_num_threads()
+    torch.set_num_threads(settings.threads)
+    try:
+        return _train(settings, folders, task or settings.task, resume is not None, wandb, quiet, on_epoch)
+    finally:
+        torch.set_num_threads(before)
+
+
+def _new(
+    algo: str | None,
+    task: Any,
+    seeds: Sequence[int] | None,
+    out: str | Path | None,
+    preset: str | None,
+    agent: Mapping[str, Any] | None,
+    given: dict[str, Any],
+) -> tuple[list[Path], Settings]:
+    """Folders and settings of new runs."""
+    if algo is None or task is None or "steps" not in given:
+        raise ValueError("train needs an algorithm, a task and the number of steps, or a run to resume")
+    name = task if isinstance(task, str) else f"{CALLABLE}{task.__module__}.{task.__qualname__}"
+    config = config_for(algo, preset, name, agent)
+    defaults = {
+        "device": "cuda" if torch.cuda.is_available() else "cpu",
+        "threads": torch.get_num_threads(),
+    }
+    settings = Settings(
+        algo, name, seeds=list(seeds or (0,)), preset=preset, agent=dataclasses.asdict(config), **(defaults | given)
+    )
+    folder = Path(out) if out is not None else Path("runs", algo, name.translate(str.maketrans("/: ", "---")))
+    folders = [folder / f"seed-{seed:03d}" for seed in settings.seeds]
+    for taken in (f for f in folders if f.exists() and any(f.iterdir())):
+        raise ValueError(f"{taken} is not empty: resume that run, remove it, or choose another out directory")
+    return folders, settings
+
+
+def _recorded(resume: Path, algo: str | None, task: Any, given: dict[str, Any]) -> tuple[list[Path], Settings]:
+    """Folders and settings of the recorded runs that have not failed, with what was `given` now."""
+    folders = [folder for folder in seed_folders(resume) if read_record(folder).get("status") != "failed"]
+    if not folders:
+        raise ValueError(f"every run in {resume} has failed: there is nothing to resume")
+    saved = [read_settings(folder) for folder in folders]
+    first = dataclasses.replace(saved[0], seeds=[s.seed for s in saved])
+    if any(dataclasses.replace(s, seed=first.seed, seeds=first.seeds) != first for s in saved):
+        raise ValueError(f"the runs in {resume} were not started together: resume one seed folder at a time")
+    if (algo or first.algo) != first.algo or (isinstance(task, str) and task != first.task):
+        raise ValueError(
+            f"{resume} holds {first.algo} on {first.task}, not {algo or first.algo} on {task or first.task}"
+        )
+    if task is None and first.task.startswith(CALLABLE):
+        raise ValueError(f"{resume} was trained on {first.task}: give it again as the task")
+    return folders, dataclasses.replace(first, **given)
+
+
+def _train(
+    settings: Settings,
+    folders: list[Path],
+    task: Any,
+    resumed: bool,
+    wandb: bool,
+    quiet: bool,
+    on_epoch: OnEpoch | None,
+) -> TrainResult:
+    def make(count: int, seeds: list[int]) -> VectorEnv:
+        return make_vec(task, num_envs=count, seed=seeds, cost_key=settings.cost_key, **settings.env)
+
+    runs, num_envs, seeds = len(settings.seeds), settings.num_envs, settings.seeds
+    config = config_for(settings.algo, overrides=settings.agent)
+    with ExitStack() as closing:
+        venv = make(runs * num_envs, [s for seed in seeds for s in env_seeds(seed, num_envs, TRAINING)])
+        closing.callback(venv.close)
+        agent = make_agent(settings.algo, venv.spec_, config, runs=runs, device=settings.device, seed=seeds)
+        capacity = min(config.buffer_size, settings.steps + num_envs)
+        replay = Replay(venv.spec_, capacity, runs, seeds=seeds, device=settings.device)
+        loop = OffPolicy(agent, replay, venv, seeds, num_envs)
+        facts = facts_of(settings, config.precision)
+        checkpoints = Checkpoints(folders)
+        states = checkpoints.load(replay) if resumed else [{} for _ in folders]
+        files = []
+        for folder, seed, state in zip(folders, seeds, states, strict=True):
+            files.append(RunFiles(folder, dataclasses.replace(settings, seed=seed), facts, state, wandb=wandb))
+            closing.callback(files[-1].close)
+        done = states[0]["loop"]["env_steps"] if resumed else 0
+        title = f"{settings.algo} on {settings.task}"
+        display = Display(title, settings.steps, config.cost_limit, done=done, quiet=quiet)
+        session = Session(settings, loop, files, checkpoints, make, display, facts, on_epoch)
+        if resumed:
+            session.load_states(states)
+        else:
+            loop.reset()
+        session.run()
+    return TrainResult(folders[0].parent, tuple(run.result() for run in files))
