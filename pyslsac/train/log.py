@@ -41,7 +41,7 @@ COLUMNS: dict[str, str] = {
     "Loss/Loss_cost_critic": "loss of the cost critic, mean over the epoch's updates",
     "Loss/Loss_pi": "loss of the policy, mean over the epoch's updates that moved it",
     "Value/reward_critic": "discounted return that the reward critics predict, mean over replayed transitions",
-    "Value/cost_critic": "discounted cost the policy pays for (a risk-averse agent: its CVaR), mean over replayed states",
+    "Value/cost_critic": "discounted cost the policy pays for (its CVaR in a risk-averse agent), mean over states",
     "Value/EnsembleSpread": "standard deviation of the reward critics' predictions across the ensemble",
     "Value/Entropy": "entropy of the policy, estimated as the mean of -log π(a|s)",
     "Value/alpha": "entropy coefficient",
