@@ -167,7 +167,7 @@ def _train(
         capacity = min(config.buffer_size, settings.steps + num_envs)
         replay = Replay(venv.spec_, capacity, runs, seeds=seeds, device=settings.device)
         loop = OffPolicy(agent, replay, venv, seeds, num_envs)
-        facts = facts_of(settings, config.precision)
+        facts = facts_of(settings, config.precision) | {"task": _sizes(venv)}
         checkpoints = Checkpoints(folders)
         states = checkpoints.load(replay) if resumed else [{} for _ in folders]
         files = []
@@ -184,3 +184,9 @@ def _train(
             loop.reset()
         session.run()
     return TrainResult(folders[0].parent, tuple(run.result() for run in files))
+
+
+def _sizes(venv: VectorEnv) -> dict[str, Any]:
+    """What a policy must know of the task it was trained on: sizes, and the box that actions in [-1, 1] stand for."""
+    box = venv.task_action_space
+    return dataclasses.asdict(venv.spec_) | {"action_low": box.low.tolist(), "action_high": box.high.tolist()}
