@@ -1,8 +1,8 @@
 """Writes every generated block of the README and the docs: tables of what the code and the measurements say.
 
 A block stands between `<!-- generated: NAME ARGUMENT... -->` and `<!-- end -->`; its content is made anew from the
-configs, the log's columns, `bench/results/` and the kept runs. `python docs/generate.py --check` changes nothing and exits
-1 when a block is not what it would write.
+configs, the log's columns, `bench/results/` and the kept runs. `python docs/generate.py --check` changes nothing and
+exits 1 when a block is not what it would write.
 """
 
 from __future__ import annotations
@@ -10,12 +10,10 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import inspect
-import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from pyslsac import agents
 from pyslsac.train.log import COLUMNS
@@ -28,7 +26,11 @@ BLOCK = re.compile(r"(<!-- generated: (?P<words>[^>]+) -->\n).*?(<!-- end -->)",
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """A Markdown table; a cell's bars are escaped. Headings that end in ':' are right-aligned."""
     ruler = ["--:" if name.endswith(":") else "---" for name in header]
-    lines = [[name.removesuffix(":") for name in header], ruler, *[[str(c).replace("|", "\\|") for c in r] for r in rows]]
+    lines = [
+        [name.removesuffix(":") for name in header],
+        ruler,
+        *[[str(c).replace("|", "\\|") for c in r] for r in rows],
+    ]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
@@ -41,7 +43,9 @@ def config(algorithm: str) -> str:
             if match := re.match(r"    (\w+): .* = .*?  # (.*)", line):
                 comments[match[1]] = match[2]
     fields = dataclasses.fields(config_class)
-    return table(("field", "default", "meaning"), ((f"`{f.name}`", f"`{f.default!r}`", comments[f.name]) for f in fields))
+    return table(
+        ("field", "default", "meaning"), ((f"`{f.name}`", f"`{f.default!r}`", comments[f.name]) for f in fields)
+    )
 
 
 def presets(algorithm: str) -> str:

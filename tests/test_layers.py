@@ -1,4 +1,4 @@
-"""Imports point down the layers, never up or sideways; read from the syntax trees, so nothing is imported here but the package's root."""
+"""Imports point down the layers, never up or sideways: read from the syntax trees."""
 
 import ast
 import re
@@ -12,7 +12,16 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "pyslsac"
 PARTS = {"nn", "optim", "sampling", "safety", "data"}
-LAYERS = {"ops": 1, **dict.fromkeys(PARTS, 2), "agents": 3, "envs": 3, "train": 4, "experiments": 5, "plots": 5, "cli": 6}
+LAYERS = {
+    "ops": 1,
+    **dict.fromkeys(PARTS, 2),
+    "agents": 3,
+    "envs": 3,
+    "train": 4,
+    "experiments": 5,
+    "plots": 5,
+    "cli": 6,
+}
 TOP = {"__init__", "__main__"}  # the lazy root, which may name everything, and the command's entry
 NUMPY_ONLY = {"envs", "plots"}  # must work where torch is not installed
 MODULES = sorted(PACKAGE.rglob("*.py"))
@@ -71,17 +80,23 @@ def test_imports_point_down(path: Path) -> None:
     if folder in TOP:
         pytest.skip("the root names every layer, lazily")
     assert folder in LAYERS, f"pyslsac/{folder} has no layer: add it to LAYERS or move the file"
-    wrong = [f"{path}:{line}: {name}" for target, name, line in targets(path) if not allowed(path, folder, target, name)]
+    wrong = [
+        f"{path}:{line}: {name}" for target, name, line in targets(path) if not allowed(path, folder, target, name)
+    ]
     assert not wrong, f"imports up or sideways from {folder}:\n" + "\n".join(wrong)
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_no_relative_imports(path: Path) -> None:
-    relative = [n.lineno for n in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(n, ast.ImportFrom) and n.level]
+    relative = [
+        n.lineno for n in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(n, ast.ImportFrom) and n.level
+    ]
     assert not relative, f"{path}:{relative}: write the whole name, pyslsac.x.y"
 
 
-@pytest.mark.parametrize("path", [p for p in MODULES if folder_of(p) in NUMPY_ONLY], ids=lambda p: str(p.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "path", [p for p in MODULES if folder_of(p) in NUMPY_ONLY], ids=lambda p: str(p.relative_to(ROOT))
+)
 def test_no_torch_here(path: Path) -> None:
     tree = without_type_checking(ast.parse(path.read_text(encoding="utf-8")))
     wrong = [line for name, line in imports(tree, package_of(path)) if name.split(".")[0] == "torch"]
@@ -94,7 +109,9 @@ def test_an_agent_imports_another_only_to_be_its_variant() -> None:
     for path in (PACKAGE / "agents").glob("*.py"):
         others = {name.split(".")[2] for folder, name, _ in targets(path) if folder == "agents" and name.count(".") > 1}
         if path.stem in agents and others & agents - {path.stem}:
-            assert len(path.read_text("utf-8").splitlines()) <= 60, f"{path} imports {others & agents}: a variant states its difference"
+            assert len(path.read_text("utf-8").splitlines()) <= 60, (
+                f"{path} imports {others & agents}: a variant states its difference"
+            )
 
 
 def test_each_optional_package_is_imported_in_one_file() -> None:
@@ -114,7 +131,9 @@ def test_import_leaves_torch_alone(module: str) -> None:
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0, f"import {module} imports torch"
 
 
-TORCH_FREE = sorted([*(ROOT / "csrc").rglob("*.h"), *(ROOT / "csrc").rglob("*.cuh"), *(ROOT / "csrc" / "cuda").rglob("*.cu")])
+TORCH_FREE = sorted(
+    [*(ROOT / "csrc").rglob("*.h"), *(ROOT / "csrc").rglob("*.cuh"), *(ROOT / "csrc" / "cuda").rglob("*.cu")]
+)
 
 
 @pytest.mark.parametrize(

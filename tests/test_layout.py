@@ -1,4 +1,4 @@
-"""The house rules that a file listing and a text search can check: one stem, one place, and nothing that has no place."""
+"""The house rules that a file listing and a text search can check: one stem, one place, nothing without a place."""
 
 import ast
 import re
@@ -79,11 +79,17 @@ def test_tests_mirror_the_package() -> None:
         if not (ROOT / "pyslsac" / folder).is_dir():
             continue
         known = stems(f"pyslsac/{folder}/*.py") | stems(f"pyslsac/{folder}/*/*.py")
-        assert any(stem == s or stem.startswith(f"{s}_") for s in known), f"{name_of(path)} tests no pyslsac/{folder}/ file"
+        assert any(stem == s or stem.startswith(f"{s}_") for s in known), (
+            f"{name_of(path)} tests no pyslsac/{folder}/ file"
+        )
 
 
 def test_no_file_without_a_subject() -> None:
-    wrong = [name_of(p) for p in FILES if p.stem.removeprefix("test_").strip("_") in {"utils", "util", "common", "helpers", "misc"}]
+    wrong = [
+        name_of(p)
+        for p in FILES
+        if p.stem.removeprefix("test_").strip("_") in {"utils", "util", "common", "helpers", "misc"}
+    ]
     assert not wrong, f"name these after what they hold: {wrong}"
 
 
@@ -161,7 +167,9 @@ FORBIDDEN = {
     words(r"\b(TO", r"DO|FIX", r"ME|X", r"XX)\b"): "finish it or leave it out",
     words(r"(copy", r"right|SPDX-", r"License)"): "the licence stands in LICENSE alone",
     words(r"(?i)(?<![\w./-])/(work", r"|home|root|Users|tmp/bash)/"): "no paths of one machine",
-    words(r"(?i)(extra-)?index-", r"url|find-", r"links|py", r"pi\.org|python", r"hosted"): "installs follow the user's own settings",
+    words(
+        r"(?i)(extra-)?index-", r"url|find-", r"links|py", r"pi\.org|python", r"hosted"
+    ): "installs follow the user's own settings",
 }
 
 
@@ -177,7 +185,11 @@ def test_no_forbidden_text(path: Path) -> None:
 def test_links_lead_somewhere(path: Path) -> None:
     prose = re.sub(r"```.*?```", "", path.read_text("utf-8"), flags=re.DOTALL)
     links = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", prose)
-    dead = [link for link in links if not link.startswith(("http:", "https:", "mailto:")) and not (path.parent / link).exists()]
+    dead = [
+        link
+        for link in links
+        if not link.startswith(("http:", "https:", "mailto:")) and not (path.parent / link).exists()
+    ]
     assert not dead, f"{name_of(path)}: {dead}"
 
 

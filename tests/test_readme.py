@@ -1,4 +1,4 @@
-"""What the README and the docs say is true: their commands exist, their Python runs, their tables are what the code and the measurements say."""
+"""The README and the docs hold: commands exist, Python runs as written, tables are what code and measurements say."""
 
 import os
 import re
@@ -34,7 +34,11 @@ def commands() -> list[tuple[str, list[str]]]:
     for page in PAGES:
         spans = re.findall(r"`((?:make|pyslsac) [^`]+)`", page.read_text(encoding="utf-8"))
         lines += [(str(page.relative_to(ROOT)), span) for span in spans]
-    return [(place, shlex.split(line, comments=True)) for place, line in lines if re.match(r"(make|pyslsac|python|bench/|\.)", line)]
+    return [
+        (place, shlex.split(line, comments=True))
+        for place, line in lines
+        if re.match(r"(make|pyslsac|python|bench/|\.)", line)
+    ]
 
 
 def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -55,7 +59,7 @@ def test_commands_exist(place: str, words: list[str]) -> None:
         targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
         assert {word for word in arguments if "=" not in word} <= targets, place
     elif program == "pyslsac":
-        answer = run(sys.executable, "-m", "pyslsac", *arguments[:2 if arguments[0] == "train" else 1], "--help")
+        answer = run(sys.executable, "-m", "pyslsac", *arguments[: 2 if arguments[0] == "train" else 1], "--help")
         assert answer.returncode == 0, f"{place}: {answer.stderr}"
         options = {word.partition("=")[0] for word in arguments if word.startswith("--")}
         missing = {option for option in options if option not in answer.stdout}
@@ -70,7 +74,9 @@ def test_python_runs_as_written(place: str, code: str, tmp_path: Path) -> None:
     script = tmp_path / "example.py"
     script.write_text(code, encoding="utf-8")
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    answer = subprocess.run([sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True, env=environment)
+    answer = subprocess.run(
+        [sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True, env=environment
+    )
     assert answer.returncode == 0, f"{place}:\n{answer.stdout[-2000:]}\n{answer.stderr[-4000:]}"
 
 
