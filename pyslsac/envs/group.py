@@ -21,6 +21,8 @@ class Sizes:
     horizon: int
     obs_low: FloatArray  # [S]
     obs_high: FloatArray  # [S]
+    act_low: FloatArray  # [A] of the task's own actions
+    act_high: FloatArray  # [A]
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Board:
         arrays, offset = {}, 0
         for name, width in _widths(sizes).items():
             kind, shape = _FIELDS[name], (n, width // np.dtype(_FIELDS[name]).itemsize)
-            array = np.ndarray(shape, kind, memory, offset)
+            array: NDArray[Any] = np.ndarray(shape, kind, memory, offset)
             arrays[name] = array if name in ("action", "obs", "final_obs") else array[:, 0]
             offset += -(-width * n // 64) * 64
         return cls(**arrays)
@@ -78,7 +80,8 @@ class Group:
         self.first = first
         self.seeds = [0] * count
         lead = self.envs[0]
-        self.sizes = Sizes(lead.obs_dim, lead.act_dim, lead.horizon, lead.obs_low, lead.obs_high)
+        bounds = (lead.obs_low, lead.obs_high, lead.act_low, lead.act_high)
+        self.sizes = Sizes(lead.obs_dim, lead.act_dim, lead.horizon, *bounds)
 
     def bind(self, memory: Any, n: int) -> None:
         """Write from now on to the board laid over `memory`, a buffer or the path of a file that holds one."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 from pyslsac.envs import safety_gymnasium
 from pyslsac.envs.errors import TaskError, close_matches
-from pyslsac.envs.single import Single
+from pyslsac.envs.single import Single, env_seeds
 
 if TYPE_CHECKING:
     from pyslsac.envs.vector import VectorEnv
 
-TOYS = {
-    "pyslsac/Bandit-v0": "pyslsac.envs.bandit:Bandit",
-    "pyslsac/LinearQuadratic-v0": "pyslsac.envs.linear_quadratic:LinearQuadratic",
-}
 BACKENDS = ("auto", "safety-gymnasium", "gymnasium")
+TOYS = {  # name: where it lives, time limit
+    "pyslsac/Bandit-v0": ("pyslsac.envs.bandit:Bandit", 1),
+    "pyslsac/LinearQuadratic-v0": ("pyslsac.envs.linear_quadratic:LinearQuadratic", 10),
+}
 
 
 def make_vec(
@@ -41,14 +40,53 @@ def make_vec(
     episode is truncated, needed where the task has no limit of its own. kwargs go to the environment's constructor.
     Raises TaskError for what cannot be made or trained on.
     """
-    from pyslsac.envs.vector import VectorEnv, env_seeds
+    from pyslsac.envs.vector import VectorEnv
 
     if num_envs < 1:
         raise TaskError(f"num_envs is {num_envs}, wanted at least 1")
-    make = functools.partial(_make_single, _resolve(task, backend), kwargs, cost_key=cost_key, horizon=horizon)
-    if workers is None:
+    create = functools.partial(creator(task, backend), **kwargs)
+    name = task if isinstance(task, str) else getattr(task, "__name__", repr(task))
+    make = functools.partial(make_single, create, name, cost_key=cost_key, horizon=horizon)
+    if workers is None:  # a toy's step is shorter than a message
         workers = 0 if task in TOYS else len(os.sched_getaffinity(0))
     return VectorEnv(make, seeds=env_seeds(seed, num_envs), workers=min(workers, num_envs))
+
+
+def make_single(create: Callable[[], Any], name: str, **options: Any) -> Single:
+    """One environment, made by `create`, under the name that errors shall call it."""
+    return Single(create(), name, **options)
+
+
+def creator(task: str | Callable[..., Any], backend: str) -> Callable[..., Any]:
+    """What makes one environment of `task`; it travels to worker processes, so it imports there what it needs."""
+    if backend not in BACKENDS:
+        close = close_matches(backend, BACKENDS)
+        raise TaskError(f"there is no backend {backend!r}{close}; there are {', '.join(BACKENDS)}")
+    if not isinstance(task, str):
+        return task
+    import gymnasium
+
+    register()
+    known = set(gymnasium.registry)
+    if backend == "safety-gymnasium" or (backend == "auto" and task.startswith("Safety") and task not in known):
+        return functools.partial(safety_gymnasium.make, task)
+    if ":" in task:  # gymnasium imports the module before the colon
+        return functools.partial(gymnasium.make, task, disable_env_checker=True)
+    if task not in known:
+        raise TaskError(
+            f"there is no task {task!r}{close_matches(task, known)}; `pyslsac list tasks` shows what there is, "
+            "and a Gymnasium id of your own is written module:Id"
+        )
+    return functools.partial(gymnasium.make, gymnasium.spec(task), disable_env_checker=True)
+
+
+def register() -> None:
+    """Make the toys known to gymnasium.make; an installed pyslsac does so when gymnasium is imported."""
+    from gymnasium.envs import registration
+
+    for name, (entry_point, steps) in TOYS.items():
+        if name not in registration.registry:
+            registration.register(name, entry_point=entry_point, max_episode_steps=steps)
 
 
 @dataclass(frozen=True)
@@ -66,37 +104,4 @@ def list_tasks() -> list[Listing]:
         release = Listing("safety-gymnasium", safety_gymnasium.task_names())
     except TaskError as error:
         release = Listing("safety-gymnasium", [], str(error))
-    return [release, Listing("pyslsac", sorted(TOYS))]
-
-
-def _resolve(task: str | Callable[..., Any], backend: str) -> tuple[str, Callable[..., Any]]:
-    """The task's name, and what makes one environment of it; both travel to worker processes."""
-    if backend not in BACKENDS:
-        raise TaskError(
-            f"backend: got {backend!r}, wanted one of {', '.join(BACKENDS)}{close_matches(backend, BACKENDS)}"
-        )
-    if not isinstance(task, str):
-        return getattr(task, "__name__", repr(task)), task
-    if task in TOYS:
-        module, _, name = TOYS[task].partition(":")
-        return task, getattr(importlib.import_module(module), name)
-    import gymnasium
-
-    known = set(gymnasium.registry)
-    if backend == "safety-gymnasium" or (backend == "auto" and task.startswith("Safety") and task not in known):
-        return task, functools.partial(safety_gymnasium.make, task)
-    if ":" in task:  # gymnasium imports the module before the colon
-        return task, functools.partial(gymnasium.make, task, disable_env_checker=True)
-    if task not in known:
-        raise TaskError(
-            f"there is no task {task!r}{close_matches(task, known | set(TOYS))}; "
-            "`pyslsac list tasks` names them; a Gymnasium id of your own is written module:Id"
-        )
-    return task, functools.partial(gymnasium.make, gymnasium.spec(task), disable_env_checker=True)
-
-
-def _make_single(
-    resolved: tuple[str, Callable[..., Any]], kwargs: dict[str, Any], *, cost_key: str, horizon: int | None
-) -> Single:
-    name, create = resolved
-    return Single(create(**kwargs), name, cost_key=cost_key, horizon=horizon)
+    return [release, Listing("gymnasium", sorted(TOYS))]

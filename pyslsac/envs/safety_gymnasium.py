@@ -12,6 +12,7 @@ import copy
 import dataclasses
 import functools
 import importlib
+import inspect
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -57,11 +58,12 @@ def make(task: str, **kwargs: Any) -> Any:
         if not inner.task.observe_vision and kwargs.get("render_mode") is None:
             _leave_out_the_sky(inner.task)
         env.reset = functools.partial(_reset, env.reset)
+        env.reset(seed=0)  # the solver starts otherwise in an instance's very first episode, so no seed would repeat it
     return env
 
 
 def _reset(reset: Callable[..., Any], *, seed: int, tries: int = 100) -> Any:
-    """The first layout, from `seed` on, that the release accepts: it refuses one that cannot be placed or costs at once."""
+    """The first layout from `seed` on that the release accepts: not one it cannot place or that costs at once."""
     for attempt in range(tries - 1):
         try:
             return reset(seed=(seed + attempt) % 2**32)
@@ -79,7 +81,7 @@ def array_defaults_copied() -> Iterator[None]:
     original = dataclasses.dataclass
 
     def with_factories(cls: type) -> type:
-        for name in cls.__dict__.get("__annotations__", {}):
+        for name in inspect.get_annotations(cls):
             default = cls.__dict__.get(name)
             if isinstance(default, np.ndarray):
                 setattr(cls, name, dataclasses.field(default_factory=functools.partial(copy.copy, default)))
@@ -98,7 +100,7 @@ def array_defaults_copied() -> Iterator[None]:
 
 
 def _leave_out_the_sky(task: Any) -> None:
-    """Make `task` build its worlds without the sky-box texture; the worlds of other tasks in this process keep theirs."""
+    """Make `task` build its worlds without the sky-box texture; other tasks in this process keep theirs."""
     module = importlib.import_module("safety_gymnasium.world")
     underlying = importlib.import_module("safety_gymnasium.bases.underlying")
 

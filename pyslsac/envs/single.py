@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,6 +32,15 @@ def spread_seed(seed: int, count: int) -> list[int]:
     return [int(np.random.SeedSequence([seed, i]).generate_state(1, np.uint64)[0]) >> 2 for i in range(count)]
 
 
+def env_seeds(seed: int | Sequence[int], n: int) -> list[int]:
+    """One seed for each of n environments: those given, or n that are spread from one."""
+    if isinstance(seed, (int, np.integer)):
+        return spread_seed(int(seed), n)
+    if len(seed) != n:
+        raise ValueError(f"seed: got {len(seed)} seeds for {n} environments; give one each, or a single number")
+    return [int(value) for value in seed]
+
+
 class Single:
     """A Gymnasium environment (five values a step, cost in info[cost_key]) or a safety-gymnasium one (six values).
 
@@ -44,6 +54,8 @@ class Single:
         self.horizon = _horizon(env, task, horizon)
         self._middle, self._reach, self._action_type = _action_box(env, task)
         self.act_dim = self._middle.size
+        self.act_low = (self._middle - self._reach).astype(np.float32)
+        self.act_high = (self._middle + self._reach).astype(np.float32)
         self.obs_low, self.obs_high, self._flatten = _flat_observations(env, task)
         self.obs_dim = self.obs_low.size
         self._steps = 0

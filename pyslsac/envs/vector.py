@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from pyslsac.data.spec import Spec
 from pyslsac.envs.group import Board, InProcess, Sizes
-from pyslsac.envs.single import FloatArray, Single, spread_seed
+from pyslsac.envs.single import FloatArray, Single, env_seeds
 from pyslsac.envs.worker import Worker
 
 _AUTORESET = getattr(gymnasium.vector, "AutoresetMode", None)  # since gymnasium 1.1
@@ -49,6 +49,7 @@ class VectorEnv(gymnasium.vector.VectorEnv):
         self.spec_ = Spec(sizes.obs_dim, sizes.act_dim, sizes.horizon)
         self.single_observation_space = spaces.Box(sizes.obs_low, sizes.obs_high, dtype=np.float32)
         self.single_action_space = spaces.Box(-1.0, 1.0, (sizes.act_dim,), np.float32)
+        self.task_action_space = spaces.Box(sizes.act_low, sizes.act_high, dtype=np.float32)  # what [-1, 1] stands for
         self.observation_space = batch_space(self.single_observation_space, n)
         self.action_space = batch_space(self.single_action_space, n)
         self._past = np.zeros((n, sizes.horizon, sizes.act_dim), np.float32)  # actions since each episode's start
@@ -96,7 +97,7 @@ class VectorEnv(gymnasium.vector.VectorEnv):
         return board.obs.copy(), board.reward.copy(), board.terminated.copy(), board.truncated.copy(), info
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that names the present state: seeds [n], episode numbers [n], actions since, observations [n, S]."""
+        """All that names the present state: seeds [n], episode numbers [n], actions since, observations [n, S]."""
         self._quiet("state_dict")
         return {
             "seed": list(self._seeds),
@@ -166,15 +167,6 @@ class VectorEnv(gymnasium.vector.VectorEnv):
         memory = bytearray(Board.nbytes(self.num_envs, sizes))
         self._orders("bind", [(memory, self.num_envs)])
         return Board.over(memory, self.num_envs, sizes)
-
-
-def env_seeds(seed: int | Sequence[int], n: int) -> list[int]:
-    """One seed for each of n environments: those given, or n that are spread from one."""
-    if isinstance(seed, (int, np.integer)):
-        return spread_seed(int(seed), n)
-    if len(seed) != n:
-        raise ValueError(f"seed: got {len(seed)} seeds for {n} environments; give one each, or a single number")
-    return [int(value) for value in seed]
 
 
 def _stop(crew: list[Worker | InProcess]) -> None:

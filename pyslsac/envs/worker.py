@@ -1,7 +1,7 @@
 """A process that runs a group of environments, and the parent's handle on it.
 
-Orders are one short message each over a pipe; the numbers travel through shared memory. A worker uses one thread, leaves
-Ctrl-C and SIGTERM to its parent (which may want to save first), and ends when its parent does.
+Orders are one short message each over a pipe; the numbers travel through shared memory. A worker uses one thread,
+leaves Ctrl-C and SIGTERM to its parent (which may want to save first), and ends when its parent does.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def _fit_for_workers() -> Iterator[None]:
     resource_tracker.ensure_running()  # its start would unblock the signals again
     threads = {name: os.environ.get(name) for name in _ONE_THREAD}
     script = vars(sys.modules["__main__"])
-    hidden = {name: script[name] for name in ("__file__", "__spec__") if name in script}
+    hidden: dict[str, Any] = {name: script[name] for name in ("__file__", "__spec__") if name in script}
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, _FOR_THE_PARENT)
     try:
         os.environ.update(_ONE_THREAD)
