@@ -11,9 +11,9 @@ enum class GradLimit { none, normalize, cap_sample, cap_run };
 
 template <typename T>
 struct LangevinStep {
-  T* action;           // [R, B, A], in place
-  const T* grad;       // [R, B, A]
-  double* chunk_sums;  // [R, chunks of B A], for cap_run
+  T* action;                 // [R, B, A], in place
+  const T* grad;             // [R, B, A]
+  double* chunk_sums;        // [R, chunks of B A], for cap_run
   int64_t runs, batch, dim;  // R, B, A
   PerRun<T> step_size, temperature, drift_scale;
   GradLimit limit;

@@ -2,8 +2,6 @@
 // Box-Muller from IEEE-exact operations only, so that every device, SIMD width and thread count sees the same bits.
 #pragma once
 
-#include <cstdint>
-
 #include "platform.h"
 
 namespace pyslsac {
@@ -27,40 +25,30 @@ HOST_DEVICE void philox_words(uint64_t seed, uint64_t step, uint32_t stream, uin
   word[0] = x, word[1] = y, word[2] = z, word[3] = w;
 }
 
-// log of u = (2 k + 1) 2^-24, k < 2^23: u = m 2^e with m in [sqrt(1/2), sqrt(2)), f = m - 1, log u = e log 2 + f - f^2/2 + f^3 P(f).
+// The polynomial in x with coefficients p, next, rest, highest power first.
+HOST_DEVICE float horner(float, float p) { return p; }
+template <typename... Rest>
+HOST_DEVICE float horner(float x, float p, float next, Rest... rest) {
+  return horner(x, fma_rn(p, x, next), rest...);
+}
+
+// log of u = (2 k + 1) 2^-24 = m 2^e, m in [sqrt(1/2), sqrt(2)), k < 2^23, as e log 2 + f + f^2 p(f), f = m - 1.
 HOST_DEVICE float log_uniform(uint32_t k) {
-  union {
-    float real;
-    uint32_t bits;
-  } m;
-  m.real = mul_rn(static_cast<float>(static_cast<int32_t>(2 * k + 1)), 0x1p-24f);
-  const uint32_t shifted = m.bits + (0x3F800000 - 0x3F3504F3);
+  const uint32_t bits = bits_of(mul_rn(static_cast<float>(static_cast<int32_t>(2 * k + 1)), 0x1p-24f));
+  const uint32_t shifted = bits + (0x3F800000 - 0x3F3504F3);
   const float e = static_cast<float>(static_cast<int32_t>(shifted >> 23) - 127);
-  m.bits = (shifted & 0x007FFFFF) + 0x3F3504F3;
-  const float f = m.real - 1.0f;
-  float p = -0x1.38c9dep-4f;
-  p = fma_rn(p, f, 0x1.055ec6p-3f);
-  p = fma_rn(p, f, -0x1.0d8242p-3f);
-  p = fma_rn(p, f, 0x1.22d92ep-3f);
-  p = fma_rn(p, f, -0x1.54728ap-3f);
-  p = fma_rn(p, f, 0x1.99a01cp-3f);
-  p = fma_rn(p, f, -0x1.000226p-2f);
-  p = fma_rn(p, f, 0x1.555554p-2f);
-  return fma_rn(e, 0x1.62e430p-1f, fma_rn(mul_rn(f, f), fma_rn(p, f, -0.5f), f));
+  const float f = float_of((shifted & 0x007FFFFF) + 0x3F3504F3) - 1.0f;
+  const float p = horner(f, -0x1.38c9dep-4f, 0x1.055ec6p-3f, -0x1.0d8242p-3f, 0x1.22d92ep-3f, -0x1.54728ap-3f,
+                         0x1.99a01cp-3f, -0x1.000226p-2f, 0x1.555554p-2f, -0.5f);
+  return fma_rn(e, 0x1.62e430p-1f, fma_rn(mul_rn(f, f), p, f));
 }
 
 // cos and sin of 2 pi k 2^-24, k < 2^24: polynomials in v, the distance to the nearest quarter turn in quarter turns.
 HOST_DEVICE void cos_sin_turn(uint32_t k, float* cosine, float* sine) {
   const uint32_t quarter = (k + (1u << 21)) >> 22;
-  const float v = mul_rn(static_cast<float>(static_cast<int32_t>(k - (quarter << 22))), 0x1p-22f);
-  const float v2 = mul_rn(v, v);
-  float s = fma_rn(-0x1.2a7638p-8f, v2, 0x1.46496cp-4f);
-  s = fma_rn(s, v2, -0x1.4abb68p-1f);
-  s = mul_rn(fma_rn(s, v2, 0x1.921fb4p+0f), v);
-  float c = fma_rn(0x1.d47d5ep-11f, v2, -0x1.55b146p-6f);
-  c = fma_rn(c, v2, 0x1.03c1aep-2f);
-  c = fma_rn(c, v2, -0x1.3bd3ccp+0f);
-  c = fma_rn(c, v2, 1.0f);
+  const float v = mul_rn(static_cast<float>(static_cast<int32_t>(k - (quarter << 22))), 0x1p-22f), v2 = mul_rn(v, v);
+  const float s = mul_rn(horner(v2, -0x1.2a7638p-8f, 0x1.46496cp-4f, -0x1.4abb68p-1f, 0x1.921fb4p+0f), v);
+  const float c = horner(v2, 0x1.d47d5ep-11f, -0x1.55b146p-6f, 0x1.03c1aep-2f, -0x1.3bd3ccp+0f, 1.0f);
   const float a = quarter & 1 ? s : c, b = quarter & 1 ? c : s;
   *cosine = (quarter + 1) & 2 ? -a : a;
   *sine = quarter & 2 ? -b : b;
@@ -83,7 +71,8 @@ HOST_DEVICE void philox_normal4(uint64_t seed, uint64_t step, uint32_t stream, u
   box_muller(word[2], word[3], &normal[2], &normal[3]);
 }
 
-// The same on the host, fast, for elements first .. first + count - 1, wherever they start (csrc/cpu/philox_normal.cpp).
+// The same on the host, fast, for elements first .. first + count - 1, wherever they start
+// (csrc/cpu/philox_normal.cpp).
 void philox_normal_fill(float* normal, int64_t count, int64_t first, uint64_t seed, uint64_t step, uint32_t stream);
 
 }  // namespace pyslsac

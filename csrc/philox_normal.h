@@ -18,7 +18,7 @@ struct PhiloxNormal {
 };
 
 namespace cpu {
-constexpr int64_t kPhiloxChunk = 4096;  // elements of one unit of work
+constexpr int64_t kPhiloxChunk = 4096;                                     // elements of one unit of work
 void philox_normal(const PhiloxNormal& args, int64_t begin, int64_t end);  // elements begin .. end - 1 of out, flat
 }  // namespace cpu
 

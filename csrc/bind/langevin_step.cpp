@@ -12,10 +12,10 @@ namespace {
 const char* const op = "langevin_step";
 
 template <typename T>
-void run(LangevinStep<T> args, const Tensor& action, const Tensor& grad, const Tensor& step_size, const Tensor& temperature,
-         const Tensor& drift_scale) {
+void run(LangevinStep<T> args, const Tensor& action, const Tensor& grad, const Tensor& step_size,
+         const Tensor& temperature, const Tensor& drift_scale) {
   args.action = static_cast<T*>(action.mutable_data_ptr());
-  args.grad = static_cast<const T*>(grad.data_ptr());
+  args.grad = static_cast<const T*>(grad.const_data_ptr());
   args.step_size = per_run<T>(op, "step_size", step_size, args.runs, action);
   args.temperature = per_run<T>(op, "temperature", temperature, args.runs, action);
   args.drift_scale = per_run<T>(op, "drift_scale", drift_scale, args.runs, action);
@@ -30,8 +30,9 @@ void run(LangevinStep<T> args, const Tensor& action, const Tensor& grad, const T
   launch(backend::langevin_step<T>, args, action, args.runs * args.batch, std::max<int64_t>(1, 8192 / args.dim));
 }
 
-void langevin_step_(Tensor action, Tensor grad, Tensor step_size, Tensor temperature, Tensor drift_scale, bool normalize,
-                    double grad_cap, bool cap_per_run, double low, double high, Tensor seed, Tensor step, int64_t stream) {
+void langevin_step_(Tensor action, Tensor grad, Tensor step_size, Tensor temperature, Tensor drift_scale,
+                    bool normalize, double grad_cap, bool cap_per_run, double low, double high, Tensor seed,
+                    Tensor step, int64_t stream) {
   const bool wide = action.scalar_type() == ScalarType::Double;
   require((wide || action.scalar_type() == ScalarType::Float) && (action.dim() == 2 || action.dim() == 3) &&
               action.is_contiguous(),

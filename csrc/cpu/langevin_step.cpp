@@ -16,8 +16,8 @@ SIMD_CLONES double chunk_sum(const double* x, int64_t count) { return sum_square
 
 // Samples `first` .. `first + count - 1` of one run; xi holds their normals.
 template <typename T>
-inline __attribute__((always_inline)) void move_tile(const LangevinStep<T>& args, int64_t run, int64_t first, int64_t count,
-                                                     T run_sum, const float* xi) {
+inline __attribute__((always_inline)) void move_tile(const LangevinStep<T>& args, int64_t run, int64_t first,
+                                                     int64_t count, T run_sum, const float* xi) {
   const T step_size = args.step_size[run], noise = sqrt_rn(step_size * args.temperature[run]);
   const T push = T{0.5} * step_size * args.drift_scale[run], low = args.low, high = args.high;
   for (int64_t sample = 0; sample < count; ++sample) {

@@ -11,7 +11,8 @@ constexpr int64_t kTile = 64;  // blocks: 1 KB of normals
 
 // Words and normals as structures of arrays, one short loop each, so that the compiler vectorises across blocks.
 SIMD_CLONES void fill_tile(float* out, int64_t blocks, uint32_t block, uint64_t seed, uint64_t step, uint32_t stream) {
-  for (int64_t i = 0; i < blocks; ++i) philox_normal4(seed, step, stream, block + static_cast<uint32_t>(i), out + 4 * i);
+  for (int64_t i = 0; i < blocks; ++i)
+    philox_normal4(seed, step, stream, block + static_cast<uint32_t>(i), out + 4 * i);
 }
 
 }  // namespace

@@ -16,8 +16,8 @@ __global__ void __launch_bounds__(kReduceLanes) sum_chunk(LangevinStep<T> args, 
   if (threadIdx.x == 0) args.chunk_sums[blockIdx.x] = sum;
 }
 
-// One thread moves the four elements of one counter block. Samples are short, so each thread adds its samples' norms itself,
-// in index order: no barrier, and the bits of the CPU.
+// One thread moves the four elements of one counter block. Samples are short, so each thread adds its samples' norms
+// itself, in index order: no barrier, and the bits of the CPU.
 template <typename T>
 __global__ void __launch_bounds__(kThreads) move(LangevinStep<T> args, int64_t blocks, int64_t chunks) {
   const int64_t index = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x, run = index / blocks;
@@ -38,7 +38,8 @@ __global__ void __launch_bounds__(kThreads) move(LangevinStep<T> args, int64_t b
       sum = sample_sum_squares(args.grad + run * elements + sample * args.dim, args.dim);
     last = sample;
     const T scale = push * limit_factor(args.limit, args.grad_cap, sum);
-    args.action[at] = langevin_move(args.action[at], args.grad[at], static_cast<T>(xi[lane]), scale, noise, args.low, args.high);
+    args.action[at] =
+        langevin_move(args.action[at], args.grad[at], static_cast<T>(xi[lane]), scale, noise, args.low, args.high);
   }
 }
 
@@ -47,14 +48,16 @@ __global__ void __launch_bounds__(kThreads) move(LangevinStep<T> args, int64_t b
 template <typename T>
 void sum_grad_squares(const LangevinStep<T>& args, void* stream) {
   const int64_t chunks = reduce_chunks(args.batch * args.dim);
-  sum_chunk<<<static_cast<unsigned>(args.runs * chunks), kReduceLanes, 0, static_cast<cudaStream_t>(stream)>>>(args, chunks);
+  sum_chunk<<<static_cast<unsigned>(args.runs * chunks), kReduceLanes, 0, static_cast<cudaStream_t>(stream)>>>(args,
+                                                                                                               chunks);
 }
 
 template <typename T>
 void langevin_step(const LangevinStep<T>& args, void* stream) {
   const int64_t elements = args.batch * args.dim, blocks = (elements + 3) / 4;
   const int64_t grid = (args.runs * blocks + kThreads - 1) / kThreads;
-  move<<<static_cast<unsigned>(grid), kThreads, 0, static_cast<cudaStream_t>(stream)>>>(args, blocks, reduce_chunks(elements));
+  move<<<static_cast<unsigned>(grid), kThreads, 0, static_cast<cudaStream_t>(stream)>>>(args, blocks,
+                                                                                        reduce_chunks(elements));
 }
 
 template void sum_grad_squares(const LangevinStep<float>&, void*);

@@ -1,7 +1,7 @@
 """The registry of ops: a schema, the reference for every device, compiled twins laid over it where they were built.
 
-The reference of an op is registered as CompositeExplicitAutograd, so it serves every device; a kernel for CPU or CUDA in
-`pyslsac/lib/` overrides it there. Which one runs is the dispatcher's choice, never an `if` in a wrapper.
+The reference of an op is registered as CompositeExplicitAutograd, so it serves every device; a kernel for CPU or CUDA
+in `pyslsac/lib/` overrides it there. Which one runs is the dispatcher's choice, never an `if` in a wrapper.
 """
 
 import functools
@@ -70,7 +70,7 @@ def autograd(op: torch._ops.OpOverload, backward: Callable, setup_context: Calla
 
 
 def backend(op_name: str, device_type: str) -> str:
-    """"compiled" or "reference": what `op_name` (an op or a stem: "asgld", "asgld_") runs on on this type of device."""
+    """What an op, named as in `OPS` or by its stem, runs on on this type of device: "compiled" or "reference"."""
     name = op_name if op_name in OPS else f"{op_name}_"
     if name not in OPS:
         raise ValueError(f"backend: op_name is {op_name!r}; wanted one of {OPS}")

@@ -10,8 +10,9 @@ from pyslsac.ops import _library
 from pyslsac.ops.reference import langevin_step as reference
 
 _move = _library.define(
-    "langevin_step_(Tensor(a!) action, Tensor grad, Tensor step_size, Tensor temperature, Tensor drift_scale,"
-    " bool normalize, float grad_cap, bool cap_per_run, float low, float high, Tensor seed, Tensor step, int stream) -> ()",
+    "langevin_step_(Tensor(a!) action, Tensor grad, Tensor step_size, Tensor temperature, Tensor drift_scale, "
+    "bool normalize, float grad_cap, bool cap_per_run, float low, float high, Tensor seed, Tensor step, "
+    "int stream) -> ()",
     reference.langevin_step_,
     lambda *args: None,
 )
@@ -36,18 +37,19 @@ def langevin_step_(
 ) -> Tensor:
     """`action`, moved in place one step up `grad` plus noise.
 
-        action ← clip(action + eps/2 · drift + √(eps · temperature) · ξ, low, high)
-        drift = drift_scale · g / (|g| + 1e-8)                 with normalize, |g| of each sample
-              = drift_scale · g · min(1, grad_cap / (|g| + 1e-6))  with grad_cap, |g| of each sample or of each run
-              = drift_scale · g                                otherwise,    g = grad, eps = step_size
+        action ← clip(action + eps/2 · drift + √(eps · temperature) · ξ, low, high),   eps = step_size, g = grad
+        drift = drift_scale · g / (|g| + 1e-8)                       with normalize, |g| of each sample
+                drift_scale · g · min(1, grad_cap / (|g| + 1e-6))    with grad_cap, |g| of each sample or of each run
+                drift_scale · g                                      with neither
 
-    `grad` is the gradient of what is to rise: of log π, of Q, of -energy. Without limits and clipping the stationary density
-    is exp(f / temperature) for grad = ∇f, up to O(eps).
+    `grad` is the gradient of what is to rise: of log π, of Q, of -energy. With neither limit nor box, grad = ∇f and
+    small eps, actions settle to the density ∝ exp(f / temperature).
 
-    action: [R, B, A] or [B, A] (one run), contiguous, written in place. float32 and float64 run compiled, bfloat16 and float16 on
-    the reference. grad: the same shape. step_size, temperature, drift_scale: numbers or tensors, 0-dim or [R]; seed: an integer
-    or int64 [R]; step: an integer or an int64 tensor of one element: as device tensors they stay fresh in a captured graph.
-    ξ is `philox_normal(action.shape, seed, step, stream=stream)`. Not differentiable. Raises RuntimeError naming what does not fit.
+    action: [R, B, A] or [B, A] (one run), contiguous, written in place; float32 and float64 run compiled, float16 and
+    bfloat16 on the reference. grad: the same shape. step_size, temperature, drift_scale: numbers or tensors, 0-dim or
+    [R]; seed: an integer or int64 [R]; step: an integer or an int64 tensor of one element: device tensors stay fresh
+    when a captured graph is replayed. ξ is `philox_normal(action.shape, seed, step, stream=stream)`. Not
+    differentiable. Raises RuntimeError naming what does not fit.
     """
     if grad_cap_scope not in ("sample", "run"):
         raise ValueError(f"langevin_step: grad_cap_scope is {grad_cap_scope!r}; wanted 'sample' or 'run'")

@@ -28,8 +28,8 @@ def philox_normal(
     """Standard normals of `shape`, a pure function of (seed, step, stream, element number).
 
     Philox4x32-10 with key = seed and counter = (element // 4, step low, step high, stream) gives four words w; then
-    z₀, z₁ = √(-2 log u(w₀)) · (cos, sin)(2π t(w₁)) and z₂, z₃ from w₂, w₃, with u(x) = ((x >> 9) + ½) 2⁻²³ and t(y) = (y >> 8) 2⁻²⁴,
-    all in exactly rounded float32 (|error| of log, cos and sin < 1e-7; |z| < 5.78).
+    z₀, z₁ = √(-2 log u(w₀)) · (cos, sin)(2π t(w₁)), and z₂, z₃ from w₂, w₃ likewise, with u(w) = ((w >> 9) + ½) 2⁻²³
+    and t(w) = (w >> 8) 2⁻²⁴, in exactly rounded float32 (errors of log, cos and sin below 1e-7; |z| < 5.78).
 
     seed: an integer of 64 bits, or int64 [R]: then shape[0] is R and elements count from `first` inside each run.
     step: an integer or an int64 tensor of one element, so that a captured graph replays fresh noise.

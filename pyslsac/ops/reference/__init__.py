@@ -11,10 +11,14 @@ def describe(tensor: torch.Tensor) -> str:
 def require(ok: bool, op: str, argument: str, came: object, wanted: str) -> None:
     """Raise RuntimeError `op: argument is CAME; wanted WANTED` unless ok (csrc/bind/checks.h says the same)."""
     if not ok:
-        raise RuntimeError(f"{op}: {argument} is {describe(came) if isinstance(came, torch.Tensor) else came}; wanted {wanted}")
+        raise RuntimeError(
+            f"{op}: {argument} is {describe(came) if isinstance(came, torch.Tensor) else came}; wanted {wanted}"
+        )
 
 
-def require_per_run(op: str, argument: str, value: torch.Tensor, runs: int, like: torch.Tensor, dtype: torch.dtype) -> None:
+def require_per_run(
+    op: str, argument: str, value: torch.Tensor, runs: int, like: torch.Tensor, dtype: torch.dtype
+) -> None:
     """Refuse a value that is not one number (which may stay on the CPU) or [runs] beside `like`, of this dtype."""
     name = str(dtype).removeprefix("torch.")
     fits = value.dtype == dtype and (

@@ -9,13 +9,13 @@ from pyslsac.ops.reference import describe, require, require_per_run
 from pyslsac.ops.reference.philox_normal import ELEMENTS, MASK, normals
 
 
-def check(
-    action: Tensor, grad: Tensor, normalize: bool, grad_cap: float, low: float, high: float, stream: int
-) -> None:
+def check(action: Tensor, grad: Tensor, normalize: bool, grad_cap: float, low: float, high: float, stream: int) -> None:
     """The checks of csrc/bind/langevin_step.cpp."""
     op = "langevin_step"
     wanted = "float32 or float64 [R, B, A] or [B, A], contiguous"
-    require(action.is_floating_point() and action.dim() in (2, 3) and action.is_contiguous(), op, "action", action, wanted)
+    require(
+        action.is_floating_point() and action.dim() in (2, 3) and action.is_contiguous(), op, "action", action, wanted
+    )
     alike = grad.dtype == action.dtype and grad.shape == action.shape and grad.device == action.device
     require(alike and grad.is_contiguous(), op, "grad", grad, f"{describe(action)}, contiguous")
     require(grad_cap > 0, op, "grad_cap", grad_cap, "a positive number")
@@ -57,7 +57,9 @@ def langevin_step_(
     elif math.isfinite(grad_cap):
         norm = drift.norm(dim=(-2, -1) if cap_per_run else -1, keepdim=True)
         drift = drift * (grad_cap / (norm + 1e-6)).clamp(max=1.0)
-    xi = normals(runs, batch * dim, seed.to(action.device).reshape(-1), step.reshape(()), stream).reshape(runs, batch, dim)
+    xi = normals(runs, batch * dim, seed.to(action.device).reshape(-1), step.reshape(()), stream).reshape(
+        runs, batch, dim
+    )
     moved = stacked.to(wide) + eps / 2 * scale * drift + (eps * noise_level).sqrt() * xi.to(wide)
     stacked.copy_(moved.clamp(low, high))
 

@@ -1,0 +1,49 @@
+// Which backend a binding is compiled for (every bind/X.cpp is compiled once for CPU and once for CUDA), and its
+// launch.
+#pragma once
+
+#include <torch/csrc/inductor/aoti_torch/c/shim.h>
+#include <torch/csrc/stable/accelerator.h>
+#include <torch/csrc/stable/library.h>
+#include <torch/csrc/stable/ops.h>
+#include <torch/csrc/stable/tensor.h>
+
+#ifdef PYSLSAC_CUDA
+#include <cuda_runtime_api.h>
+#define PYSLSAC_KEY CUDA
+#else
+#define PYSLSAC_KEY CPU
+#endif
+
+namespace pyslsac {
+
+namespace cpu {}
+namespace cuda {}
+
+// Runs backend::op(args, ...): on CUDA on the current stream of the tensor's device, on CPU over `count` units of work,
+// at least `grain` to a thread of torch's own pool.
+#ifdef PYSLSAC_CUDA
+namespace backend = cuda;
+
+template <typename Args>
+void launch(void (*kernel)(const Args&, void*), const Args& args, const torch::stable::Tensor& where, int64_t count,
+            int64_t) {
+  if (count == 0) return;
+  const torch::stable::accelerator::DeviceGuard guard(where.get_device_index());
+  void* stream = nullptr;
+  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_get_current_cuda_stream(where.get_device_index(), &stream));
+  kernel(args, stream);
+  STD_CUDA_KERNEL_LAUNCH_CHECK();
+}
+#else
+namespace backend = cpu;
+
+template <typename Args>
+void launch(void (*kernel)(const Args&, int64_t, int64_t), const Args& args, const torch::stable::Tensor&,
+            int64_t count, int64_t grain) {
+  if (count == 0) return;
+  torch::stable::parallel_for(0, count, grain, [&](int64_t begin, int64_t end) { kernel(args, begin, end); });
+}
+#endif
+
+}  // namespace pyslsac
