@@ -20,15 +20,11 @@ from typing import Any
 
 import torch
 
-from pyslsac.agents import stack_runs
 from pyslsac.data import Replay
 from pyslsac.train.atomic import fingerprint, sync_folder, write_atomic, write_synced
+from pyslsac.train.errors import CheckpointError
 
 KEPT = 2
-
-
-class CheckpointError(RuntimeError):
-    """No checkpoint could be written, or none could be read."""
 
 
 class Checkpoints:
@@ -55,28 +51,39 @@ class Checkpoints:
             kept = "there is no earlier one" if last is None else f"the one at step {last:,} is kept"
             raise CheckpointError(f"the checkpoint at step {step:,} could not be written ({error}); {kept}") from error
 
-    def load(self, replay: Replay) -> list[dict[str, Any]]:
-        """The states of the newest checkpoint that is good in every run; `replay` is filled from its segments."""
+    def load(self, replay: Replay) -> list[dict[str, Any]] | None:
+        """The states of the newest checkpoint that is good in every run; `replay` is filled from its segments.
+
+        None where the runs stopped before their first checkpoint. One warning when a damaged checkpoint is passed
+        over, CheckpointError when no good one is left.
+        """
         found = [set(_steps(folder)) for folder in self.folders]
+        if not all(found) and all(len(steps) <= 1 for steps in found):
+            return None
         damage: list[str] = []
         for step in sorted(set.intersection(*found), reverse=True):
             try:
-                manifests = [_manifest(folder, step) for folder in self.folders]
-                states = [_read_state(folder, step, m) for folder, m in zip(self.folders, manifests, strict=True)]
-                _read_replay(replay, self.folders, manifests, stack_runs([state["replay"] for state in states]))
+                states = self._load(step, replay)
             except (OSError, ValueError, KeyError, RuntimeError) as error:
                 damage.append(f"step {step:,}: {error}")
                 continue
-            self.segments = [manifest["segments"] for manifest in manifests]
             for folder in self.folders:
                 for newer in (s for s in _steps(folder) if s > step):
                     shutil.rmtree(folder / _name(newer))
             if damage:
-                lost = "; ".join(damage)
-                warnings.warn(f"damaged checkpoint ({lost}); going on from step {step:,}", stacklevel=3)
+                warnings.warn(f"damaged checkpoint ({'; '.join(damage)}); going on from step {step:,}", stacklevel=2)
             return states
         reason = "; ".join(damage) or "no checkpoint there is common to all its runs"
         raise CheckpointError(f"nothing to resume from in {self.folders[0].parent}: {reason}")
+
+    def _load(self, step: int, replay: Replay) -> list[dict[str, Any]]:
+        manifests = [_manifest(folder, step) for folder in self.folders]
+        states = [_read_state(folder, step, m) for folder, m in zip(self.folders, manifests, strict=True)]
+        for parts in zip(*(manifest["segments"] for manifest in manifests), strict=True):
+            rows = [_load(f / "replay" / part["file"], part) for f, part in zip(self.folders, parts, strict=True)]
+            replay.load_state_dict(states[0]["replay"] | {"since": parts[0]["start"], "rows": torch.cat(rows)})
+        self.segments = [manifest["segments"] for manifest in manifests]
+        return states
 
     def _save(self, step: int, states: Sequence[dict[str, Any]], replay: Replay) -> None:
         since = max((segment["stop"] for segment in self.segments[0]), default=0)
@@ -122,14 +129,6 @@ def _write_segment(folder: Path, transitions: dict[str, Any], run: int) -> dict[
     stop = start + rows.shape[1]
     name = f"{start:012d}-{stop:012d}.pt"
     return {"file": name, "start": start, "stop": stop, **write_atomic(folder / "replay" / name, _dump(rows))}
-
-
-def _read_replay(
-    replay: Replay, folders: Sequence[Path], manifests: Sequence[dict[str, Any]], counters: dict[str, Any]
-) -> None:
-    for parts in zip(*(manifest["segments"] for manifest in manifests), strict=True):
-        rows = [_load(folder / "replay" / part["file"], part) for folder, part in zip(folders, parts, strict=True)]
-        replay.load_state_dict({**counters, "since": parts[0]["start"], "rows": torch.cat(rows)})
 
 
 def _read_state(folder: Path, step: int, manifest: dict[str, Any]) -> dict[str, Any]:

@@ -7,10 +7,10 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import gymnasium
 import numpy as np
 import torch
 
+from pyslsac.envs import VectorEnv
 from pyslsac.safety import empirical_cvar
 
 TRAINING, EVALUATION = 0, 1
@@ -25,7 +25,7 @@ def env_seeds(seed: int, count: int, purpose: int, occasion: int = 0) -> list[in
 
 def evaluate(
     agent: Any,
-    make: Callable[[int, list[int]], gymnasium.vector.VectorEnv],
+    make: Callable[[int, list[int]], VectorEnv],
     seeds: Sequence[int],
     episodes: int,
     *,

@@ -65,11 +65,12 @@ class RunLog:
         self, folder: Path, *, rows: int = 0, env_steps: int = 0, wandb: Mapping[str, Any] | None = None
     ) -> None:
         self.path = folder / "progress.csv"
+        resumed = self.path.exists()
         self.rows = _read(self.path, rows)
         self.header = _ordered({column for row in self.rows for column in row})
-        if self.path.exists():
+        if resumed:
             self._rewrite()
-        self.writer = SummaryWriter(str(folder), purge_step=env_steps + 1 if env_steps else None)
+        self.writer = SummaryWriter(str(folder), purge_step=env_steps + 1 if resumed else None)
         self.wandb = _wandb().init(dir=str(folder), **wandb) if wandb is not None else None
 
     def write(self, values: Mapping[str, float]) -> None:

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import gymnasium
 import numpy as np
 import torch
 
 from pyslsac.data import Replay
+from pyslsac.envs import VectorEnv
 from pyslsac.train.episodes import Episodes
 from pyslsac.train.meter import Clock, Meter
 
@@ -24,9 +24,7 @@ RANDOM_ACTIONS = 1 << 64  # high half of the Philox key: keeps this stream apart
 class OffPolicy:
     """R runs in lockstep; environments are ordered by run, `num_envs` for each."""
 
-    def __init__(
-        self, agent: Any, replay: Replay, venv: gymnasium.vector.VectorEnv, seeds: Sequence[int], num_envs: int
-    ) -> None:
+    def __init__(self, agent: Any, replay: Replay, venv: VectorEnv, seeds: Sequence[int], num_envs: int) -> None:
         self.agent, self.replay, self.venv = agent, replay, venv
         self.config = agent.config
         self.seeds, self.num_envs = list(seeds), num_envs

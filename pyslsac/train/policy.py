@@ -1,7 +1,8 @@
-"""Trained policies, read back from a seed folder's newest good checkpoint."""
+"""Trained policies, read back from a seed folder's newest good checkpoint: to act, and to be evaluated."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,10 @@ from numpy.typing import ArrayLike, NDArray
 from pyslsac.agents import config_for, make_agent
 from pyslsac.agents.base import Agent
 from pyslsac.data import Spec
+from pyslsac.envs import VectorEnv, make_vec
+from pyslsac.train.atomic import write_atomic
 from pyslsac.train.checkpoint import read_latest
+from pyslsac.train.evaluate import evaluate, summarise
 from pyslsac.train.settings import Settings, read_settings
 
 
@@ -58,3 +62,25 @@ def load_run(folder: Path, device: torch.device | str = "cpu") -> tuple[Settings
     agent = make_agent(settings.algo, Spec(**sizes), config, device=device, seed=[settings.seed])
     agent.load_state_dict(state["loop"]["agent"])
     return settings, agent, state
+
+
+def evaluate_run(
+    folder: Path, episodes: int, deterministic: bool = True, device: torch.device | str = "cpu"
+) -> dict[str, Any]:
+    """Play `episodes` episodes with the run in `folder`; what came out, as it is now in its eval.json.
+
+    The first episodes are those that training itself plays at this step, so the same number of them gives the same.
+    """
+    settings, agent, state = load_run(folder, device)
+
+    def make(count: int, seeds: list[int]) -> VectorEnv:
+        return make_vec(settings.task, num_envs=count, seed=seeds, cost_key=settings.cost_key, **settings.env)
+
+    steps = int(state["loop"]["env_steps"])
+    played = evaluate(agent, make, [settings.seed], episodes, occasion=steps, deterministic=deterministic)[0]
+    about = {"env_steps": steps, "updates": int(state["loop"]["updates"]), "deterministic": deterministic}
+    entry = about | summarise(played, getattr(agent.config, "risk_level", 1.0))
+    path = folder / "eval.json"
+    evaluations = json.loads(path.read_bytes())["evaluations"] if path.is_file() else []
+    write_atomic(path, json.dumps({"evaluations": [*evaluations, entry]}, indent=1).encode())
+    return entry

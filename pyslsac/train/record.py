@@ -26,14 +26,15 @@ class Record:
 
     status: running, finished, stopped (by `on_epoch`), interrupted (by a signal), broken off (by an error; it can be
     resumed) or failed (its numbers became NaN or infinite). exact: False once a resume was not bit-identical; notes say
-    why. failure: of a failed run, the update, the step and the reason. facts: what it was made on.
+    why. failure: of a failed run, the update, the step and the reason. command: what started it. facts: what it was
+    made on.
     """
 
     def __init__(self, folder: Path, facts: dict[str, Any]) -> None:
         self.path = folder / FILE
         started = datetime.now(timezone.utc).isoformat(timespec="seconds")
         self.content: dict[str, Any] = {"status": "running", "started": started, "exact": True, "notes": []}
-        self.content |= {"failure": None, "facts": facts} | read_record(folder)
+        self.content |= {"failure": None, "command": sys.argv, "facts": facts} | read_record(folder)
 
     def set(self, **changes: Any) -> None:
         self.content |= changes
@@ -65,7 +66,6 @@ def facts_of(settings: Settings, precision: str) -> dict[str, Any]:
         "platform": platform.platform(),
         "processor": _processor(),
         "cores": os.cpu_count(),
-        "command": sys.argv,
     }
 
 

@@ -19,12 +19,11 @@ from pyslsac.train.checkpoint import Checkpoints
 from pyslsac.train.display import Display
 from pyslsac.train.evaluate import TRAINING, env_seeds
 from pyslsac.train.off_policy import OffPolicy
-from pyslsac.train.record import facts_of, read_record
+from pyslsac.train.plan import new_runs, recorded_runs
+from pyslsac.train.record import facts_of
 from pyslsac.train.run_files import RunFiles, SeedResult
 from pyslsac.train.session import OnEpoch, Session
-from pyslsac.train.settings import Settings, read_settings, seed_folders
-
-CALLABLE = "callable "  # how config.yaml marks a task that was given as a function
+from pyslsac.train.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -89,61 +88,17 @@ def train(
     if resume is not None:
         if preset is not None or agent is not None or seeds is not None or out is not None:
             raise ValueError("resume goes on with the recorded seeds, preset and agent, in place: do not give them")
-        folders, settings = _recorded(Path(resume), algo, task, given)
+        folders, settings = recorded_runs(Path(resume), algo, task, given)
     else:
-        folders, settings = _new(algo, task, seeds, out, preset, agent, given)
+        folders, settings = new_runs(algo, task, seeds, out, preset, agent, given)
     before = torch.get_num_threads()
     torch.set_num_threads(settings.threads)
     try:
-        return _train(settings, folders, task or settings.task, resume is not None, wandb, quiet, on_epoch)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(settings.seeds[0])
+            return _train(settings, folders, task or settings.task, resume is not None, wandb, quiet, on_epoch)
     finally:
         torch.set_num_threads(before)
-
-
-def _new(
-    algo: str | None,
-    task: Any,
-    seeds: Sequence[int] | None,
-    out: str | Path | None,
-    preset: str | None,
-    agent: Mapping[str, Any] | None,
-    given: dict[str, Any],
-) -> tuple[list[Path], Settings]:
-    """Folders and settings of new runs."""
-    if algo is None or task is None or "steps" not in given:
-        raise ValueError("train needs an algorithm, a task and the number of steps, or a run to resume")
-    name = task if isinstance(task, str) else f"{CALLABLE}{task.__module__}.{task.__qualname__}"
-    config = config_for(algo, preset, name, agent)
-    defaults = {
-        "device": "cuda" if torch.cuda.is_available() else "cpu",
-        "threads": torch.get_num_threads(),
-    }
-    settings = Settings(
-        algo, name, seeds=list(seeds or (0,)), preset=preset, agent=dataclasses.asdict(config), **(defaults | given)
-    )
-    folder = Path(out) if out is not None else Path("runs", algo, name.translate(str.maketrans("/: ", "---")))
-    folders = [folder / f"seed-{seed:03d}" for seed in settings.seeds]
-    for taken in (f for f in folders if f.exists() and any(f.iterdir())):
-        raise ValueError(f"{taken} is not empty: resume that run, remove it, or choose another out directory")
-    return folders, settings
-
-
-def _recorded(resume: Path, algo: str | None, task: Any, given: dict[str, Any]) -> tuple[list[Path], Settings]:
-    """Folders and settings of the recorded runs that have not failed, with what was `given` now."""
-    folders = [folder for folder in seed_folders(resume) if read_record(folder).get("status") != "failed"]
-    if not folders:
-        raise ValueError(f"every run in {resume} has failed: there is nothing to resume")
-    saved = [read_settings(folder) for folder in folders]
-    first = dataclasses.replace(saved[0], seeds=[s.seed for s in saved])
-    if any(dataclasses.replace(s, seed=first.seed, seeds=first.seeds) != first for s in saved):
-        raise ValueError(f"the runs in {resume} were not started together: resume one seed folder at a time")
-    if (algo or first.algo) != first.algo or (isinstance(task, str) and task != first.task):
-        raise ValueError(
-            f"{resume} holds {first.algo} on {first.task}, not {algo or first.algo} on {task or first.task}"
-        )
-    if task is None and first.task.startswith(CALLABLE):
-        raise ValueError(f"{resume} was trained on {first.task}: give it again as the task")
-    return folders, dataclasses.replace(first, **given)
 
 
 def _train(
@@ -169,16 +124,16 @@ def _train(
         loop = OffPolicy(agent, replay, venv, seeds, num_envs)
         facts = facts_of(settings, config.precision) | {"task": _sizes(venv)}
         checkpoints = Checkpoints(folders)
-        states = checkpoints.load(replay) if resumed else [{} for _ in folders]
+        states = checkpoints.load(replay) if resumed else None
         files = []
-        for folder, seed, state in zip(folders, seeds, states, strict=True):
+        for folder, seed, state in zip(folders, seeds, states or [{}] * runs, strict=True):
             files.append(RunFiles(folder, dataclasses.replace(settings, seed=seed), facts, state, wandb=wandb))
             closing.callback(files[-1].close)
-        done = states[0]["loop"]["env_steps"] if resumed else 0
+        done = states[0]["loop"]["env_steps"] if states else 0
         title = f"{settings.algo} on {settings.task}"
         display = Display(title, settings.steps, config.cost_limit, done=done, quiet=quiet)
         session = Session(settings, loop, files, checkpoints, make, display, facts, on_epoch)
-        if resumed:
+        if states:
             session.load_states(states)
         else:
             loop.reset()

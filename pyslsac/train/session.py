@@ -2,39 +2,28 @@
 
 from __future__ import annotations
 
+import functools
 import signal
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from types import FrameType
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
-import gymnasium
 import numpy as np
 import torch
 
 from pyslsac.agents import map_runs, stack_runs
-from pyslsac.envs import WorkerError
-from pyslsac.train.checkpoint import CheckpointError, Checkpoints
+from pyslsac.envs import VectorEnv, WorkerError
+from pyslsac.train.checkpoint import Checkpoints
 from pyslsac.train.display import Display
+from pyslsac.train.errors import CheckpointError, Interrupted, TrainingFailed
 from pyslsac.train.evaluate import evaluate, summarise
+from pyslsac.train.finite import nonfinite_parts
+from pyslsac.train.interrupt import SignalWatch
 from pyslsac.train.off_policy import OffPolicy
 from pyslsac.train.run_files import RunFiles
 from pyslsac.train.settings import Settings
 
 OnEpoch = Callable[[dict[str, np.ndarray]], bool | None]
-
-
-class TrainingFailed(RuntimeError):
-    """No run is left that could go on; the message says why and what was kept."""
-
-
-class Interrupted(KeyboardInterrupt):
-    """Ctrl-C or SIGTERM arrived; a checkpoint was saved. `signum` is the signal."""
-
-    def __init__(self, signum: int, message: str) -> None:
-        super().__init__(message)
-        self.signum = signum
 
 
 class Session:
@@ -46,7 +35,7 @@ class Session:
         loop: OffPolicy,
         files: Sequence[RunFiles],
         checkpoints: Checkpoints,
-        make: Callable[[int, list[int]], gymnasium.vector.VectorEnv],
+        make: Callable[[int, list[int]], VectorEnv],
         display: Display,
         facts: dict[str, Any],
         on_epoch: OnEpoch | None = None,
@@ -54,40 +43,42 @@ class Session:
         self.settings, self.loop, self.files, self.checkpoints = settings, loop, list(files), checkpoints
         self.make, self.display, self.facts, self.on_epoch = make, display, facts, on_epoch
         self.epoch, self.logged_steps, self.seconds = 0, 0, 0.0
-        self.signum: int | None = None
 
     def run(self) -> None:
         """Train until the end, until `on_epoch` says stop, or until a signal comes."""
-        steps, per_epoch = self.settings.steps, self.loop.config.steps_per_epoch
         try:
-            with self._signals(), self.display:
-                while self.loop.env_steps < steps:
+            with SignalWatch() as watch, self.display:
+                while self._goes_on():
+                    if watch.signum is not None:
+                        self._interrupt(watch.signum)
                     self.loop.step()
                     self.display.tick(self.loop.env_steps)
                     if self.loop.replay.rows.device.type == "cpu":  # elsewhere looking would wait for the device
                         self._drop(self.loop.meter.bad_runs())
-                    ends = self.loop.env_steps // per_epoch > self.epoch or self.loop.env_steps >= steps
-                    if ends and not self._end_epoch():
-                        return self._end("stopped")
-                    if self.signum is not None:
-                        self._interrupt(self.signum)
+        except (WorkerError, OSError, CheckpointError) as error:
+            with suppress(OSError):  # the disk may be what broke
+                self._end("broken off")
+            if isinstance(error, CheckpointError):
+                raise
+            folder = self.files[0].folder.parent
+            raise TrainingFailed(f"{error}. The last good checkpoint is kept: resume with {folder}") from error
+
+    def _goes_on(self) -> bool:
+        """Log a row where one is due; False at the end, and when `on_epoch` wants to stop."""
+        steps = self.loop.env_steps
+        final = steps >= self.settings.steps
+        due = steps // self.loop.config.steps_per_epoch > self.epoch or (final and steps > self.logged_steps)
+        if due and not self._end_epoch(final):
+            self._end("stopped")
+            return False
+        if final:
             self._end("finished")
-        except (WorkerError, OSError) as error:
-            reason = f"{error}. The last good checkpoint is kept: resume with {self.files[0].folder.parent}"
-            self._break_off()
-            raise TrainingFailed(reason) from error
-        except CheckpointError:
-            self._break_off()
-            raise
+        return not final
 
     def _end(self, status: str) -> None:
         for place, run in enumerate(self.files):
             run.count(self.loop, place)
             run.record.set(status=status)
-
-    def _break_off(self) -> None:
-        with suppress(OSError):  # the disk may be what broke
-            self._end("broken off")
 
     def _interrupt(self, signum: int) -> None:
         self.save()
@@ -95,12 +86,11 @@ class Session:
         folder, name = self.files[0].folder.parent, signal.Signals(signum).name
         raise Interrupted(signum, f"{name}: saved at step {self.loop.env_steps:,}; resume with {folder}")
 
-    def _end_epoch(self) -> bool:
-        """Evaluate, log, checkpoint; False when `on_epoch` wants to stop."""
+    def _end_epoch(self, final: bool) -> bool:
+        """Evaluate, log, checkpoint; False when `on_epoch` wants to stop before the end."""
         self._drop(self.loop.meter.bad_runs())
         loop, settings = self.loop, self.settings
         self.epoch = loop.env_steps // loop.config.steps_per_epoch
-        final = loop.env_steps >= settings.steps
         values = loop.read()
         with loop.clock.time("Time/Evaluate"):
             if final:
@@ -158,7 +148,7 @@ class Session:
         session = {"epoch": self.epoch, "logged_steps": self.logged_steps, "seconds": self.seconds}
         return [
             {
-                "loop": map_runs(stacked, lambda tensor, place=place: tensor[place : place + 1].cpu().clone()),
+                "loop": map_runs(stacked, functools.partial(_of_run, place)),
                 "replay": {"added": replay.added, "draws": replay.draws},
                 "envs": envs[place],
                 "files": run.state_dict(),
@@ -207,37 +197,6 @@ class Session:
                 f"no run is left: not finite by update {update:,} ({listed}). Last good checkpoints are kept."
             )
 
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        """Note the first SIGINT or SIGTERM, to be answered between two vector steps; a second one is not held back."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
 
-        def note(signum: int, frame: FrameType | None) -> None:
-            self.signum = signum
-            for which, handler in before.items():
-                signal.signal(which, handler)
-
-        before = {which: signal.signal(which, note) for which in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for which, handler in before.items():
-                signal.signal(which, handler)
-
-
-def nonfinite_parts(agent: Any) -> dict[int, list[str]]:
-    """The runs that have a NaN or an infinity in a network or an optimizer, and in which."""
-    bad: dict[int, list[str]] = {}
-
-    def look(tensor: torch.Tensor, name: str) -> torch.Tensor:
-        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-            for run in torch.isfinite(tensor).flatten(1).all(1).logical_not().nonzero().flatten().tolist():
-                bad.setdefault(run, []).append(name)
-        return tensor
-
-    for name, part in agent.parts.items():
-        if isinstance(part, torch.nn.Module | torch.optim.Optimizer):
-            map_runs(part.state_dict(), lambda tensor, name=name: look(tensor, name))
-    return bad
+def _of_run(place: int, stacked: torch.Tensor) -> torch.Tensor:
+    return stacked[place : place + 1].cpu().clone()
