@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -114,11 +115,9 @@ class Agent:
         return cost
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything learned. Tensors with an axis are stacked by run on axis 0; all else is common to the runs."""
-        return {
-            "counters": dict(self.counters),
-            "parts": {name: part.state_dict() for name, part in self.parts.items()},
-        }
+        """A copy of everything learned. Tensors with an axis are stacked by run on axis 0; all else is common to runs."""
+        parts = {name: part.state_dict() for name, part in self.parts.items()}
+        return {"counters": dict(self.counters), "parts": map_runs(parts, torch.clone)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         missing, unknown = self.parts.keys() - state["parts"].keys(), state["parts"].keys() - self.parts.keys()
@@ -129,7 +128,7 @@ class Agent:
             )
         self.counters = dict(state["counters"])
         for name, part in self.parts.items():
-            part.load_state_dict(state["parts"][name])
+            part.load_state_dict(copy.deepcopy(state["parts"][name]))  # torch's optimizers keep what they are given
 
     def select(self, keep: Sequence[int]) -> Agent:
         """An agent of the runs `keep` alone, which go on exactly as they would have."""

@@ -91,9 +91,9 @@ class Replay:
         self.added, self.draws = state["added"], state["draws"]
 
     def _write(self, first: int, rows: Tensor) -> None:
-        rows = rows[:, -self.capacity :]  # [R, n, row]
-        index = torch.arange(first, first + rows.shape[1], device=self.rows.device) % self.capacity
-        self.rows[:, index] = rows
+        end, kept = first + rows.shape[1], min(rows.shape[1], self.capacity)
+        index = torch.arange(end - kept, end, device=self.rows.device) % self.capacity
+        self.rows[:, index] = rows[:, rows.shape[1] - kept :]
 
     def _indices(self, seed: int, batch_size: int) -> np.ndarray:
         bits = np.random.Philox(key=seed & (2**64 - 1), counter=self.draws << 64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any, Literal
 
 import torch
@@ -22,8 +23,8 @@ class EntropyCoefficient:
         dtype: torch.dtype = torch.float32,
     ) -> None:
         self.learned, self.target = alpha == "auto", -float(act_dim)
-        start = torch.ones(runs) if alpha == "auto" else torch.full((runs,), float(alpha))
-        self.log_alpha = start.to(device, dtype).log()
+        start = 1.0 if alpha == "auto" else float(alpha)
+        self.log_alpha = torch.full((runs,), start, device=device, dtype=dtype).log()
         self.optimizer = torch.optim.Adam([self.log_alpha], lr=lr)
 
     @property
@@ -37,7 +38,7 @@ class EntropyCoefficient:
             self.optimizer.step()
 
     def state_dict(self) -> dict[str, Any]:
-        return {"log_alpha": self.log_alpha.clone(), "optimizer": self.optimizer.state_dict()}
+        return {"log_alpha": self.log_alpha.clone(), "optimizer": copy.deepcopy(self.optimizer.state_dict())}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.log_alpha.copy_(state["log_alpha"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections import deque
 from typing import Any, Literal
@@ -50,7 +51,7 @@ class Multiplier:
             self.value.clamp_(0.0, self.maximum)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"value": self.value.clone(), "optimizer": self.optimizer.state_dict()}
+        return {"value": self.value.clone(), "optimizer": copy.deepcopy(self.optimizer.state_dict())}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.value.copy_(state["value"])

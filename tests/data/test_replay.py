@@ -1,0 +1,114 @@
+"""The ring of transitions: what goes in comes out, whatever the order, the runs beside it, or a restart."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pyslsac.data import Batch, Replay, Spec
+
+SPEC = Spec(obs_dim=2, act_dim=1, horizon=5)
+
+
+def transitions(runs: int, count: int, first: int = 0) -> dict[str, torch.Tensor]:
+    """Transitions whose every number tells the run and its place in time."""
+    time = torch.arange(first, first + count).float().expand(runs, count) + 1000.0 * torch.arange(runs).view(-1, 1)
+    wide = time.unsqueeze(-1)
+    return {
+        "obs": torch.cat([wide, -wide], -1),
+        "action": wide / 1e4,
+        "reward": time + 0.25,
+        "cost": time + 0.5,
+        "next_obs": torch.cat([wide + 1, -wide - 1], -1),
+        "terminated": (time % 3 == 0).float(),
+    }
+
+
+def filled(runs: int = 2, count: int = 7, capacity: int = 10, seeds: tuple[int, ...] = (3, 4)) -> Replay:
+    replay = Replay(SPEC, capacity, runs, seeds=seeds[:runs])
+    replay.add(**transitions(runs, count))
+    return replay
+
+
+def test_a_row_stays_together():
+    batch = filled().sample(64)
+    time = batch.obs[..., 0]
+    torch.testing.assert_close(batch.obs[..., 1], -time)
+    torch.testing.assert_close(batch.next_obs[..., 0], time + 1)
+    torch.testing.assert_close(batch.reward, time + 0.25)
+    torch.testing.assert_close(batch.cost, time + 0.5)
+    torch.testing.assert_close(batch.terminated, (time % 3 == 0).float())
+    torch.testing.assert_close(batch.action[..., 0], time / 1e4)
+    assert (time[0] < 1000).all() and (time[1] >= 1000).all()
+
+
+@given(counts=st.lists(st.integers(1, 9), min_size=1, max_size=8), capacity=st.integers(1, 12))
+def test_the_ring_holds_the_newest(counts, capacity):
+    replay = Replay(SPEC, capacity, 1, seeds=[0])
+    total = 0
+    for count in counts:
+        replay.add(**transitions(1, count, first=total))
+        total += count
+    held = replay.state_dict()["rows"][0, :, 0]
+    assert replay.size == min(total, capacity)
+    assert held.tolist() == list(range(max(0, total - capacity), total))
+
+
+def test_draws_are_uniform_and_seeded():
+    replay = Replay(SPEC, 8, 2, seeds=[1, 2])
+    replay.add(**transitions(2, 8))
+    drawn = torch.cat([replay.sample(512).obs[..., 0] for _ in range(20)], 1)  # [R, 10240]
+    for run in range(2):
+        counts = torch.bincount((drawn[run] - 1000 * run).long(), minlength=8)
+        chi_square = ((counts - 1280.0) ** 2 / 1280.0).sum().item()
+        assert chi_square < 24.3  # 99.9 % point at 7 degrees of freedom
+    assert not torch.equal(drawn[0], drawn[1] - 1000)
+
+
+def test_a_run_draws_the_same_alone_and_after_a_selection():
+    both, alone = filled(), filled(runs=1)
+    first = both.sample(16)
+    torch.testing.assert_close(alone.sample(16).obs, first.obs[:1])
+    second = both.select([1])
+    torch.testing.assert_close(second.sample(16).obs, both.sample(16).obs[1:])
+
+
+def test_segments_bring_everything_back():
+    replay = Replay(SPEC, 10, 2, seeds=[3, 4])
+    states, saved = [], 0
+    for count in (4, 5, 6):
+        replay.add(**transitions(2, count, first=replay.added))
+        replay.sample(3)
+        states.append(replay.state_dict(since=saved))
+        saved = replay.added
+    assert [state["rows"].shape[1] for state in states] == [4, 5, 6]
+    other = Replay(SPEC, 10, 2, seeds=[3, 4])
+    for state in states:
+        other.load_state_dict(state)
+    torch.testing.assert_close(other.rows, replay.rows)
+    torch.testing.assert_close(other.sample(32).obs, replay.sample(32).obs)
+
+
+def test_bad_input_is_named():
+    with pytest.raises(ValueError, match="capacity"):
+        Replay(SPEC, 0)
+    with pytest.raises(ValueError, match="one seed per run"):
+        Replay(SPEC, 5, 2, seeds=[1])
+    with pytest.raises(RuntimeError, match="empty"):
+        Replay(SPEC, 5).sample(1)
+    with pytest.raises(ValueError, match="wanted \\[2, n, 8\\]"):
+        filled().add(**transitions(1, 3))
+    with pytest.raises(ValueError, match="another task or other runs"):
+        filled().load_state_dict(filled(runs=1).state_dict())
+    with pytest.raises(ValueError, match=r"Batch.cost: got shape \[1, 3\]"):
+        Batch(*(torch.zeros(shape) for shape in ((1, 2, 2), (1, 2, 1), (1, 2), (1, 3), (1, 2, 2), (1, 2))))
+    with pytest.raises(ValueError, match="act_dim"):
+        Spec(3, 0)
+
+
+def test_numpy_goes_in_as_it_is():
+    replay = Replay(SPEC, 4, 1, seeds=[0])
+    values = {name: value.double().numpy() for name, value in transitions(1, 2).items()}
+    replay.add(**values | {"terminated": np.array([[True, False]])})
+    assert replay.state_dict()["rows"][0, :, -1].tolist() == [1.0, 0.0]

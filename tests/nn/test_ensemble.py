@@ -1,0 +1,82 @@
+"""A stack of networks is the networks: values, gradients, initial weights, run by run."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from pyslsac.nn import Ensemble, StackedLinear, frozen
+
+
+def generators(*seeds: int) -> list[torch.Generator]:
+    return [torch.Generator().manual_seed(seed) for seed in seeds]
+
+
+def separate(ensemble: Ensemble, *index: int) -> nn.Sequential:
+    """The plain network that stands at `index` of a stack."""
+    modules: list[nn.Module] = []
+    for layer in ensemble.layers:
+        linear = nn.Linear(layer.weight.shape[-2], layer.weight.shape[-1], dtype=layer.weight.dtype)
+        linear.weight.data, linear.bias.data = layer.weight[index].detach().T.clone(), layer.bias[index].detach().clone()
+        modules += [linear, nn.ReLU()]
+    return nn.Sequential(*modules[:-1])
+
+
+def test_members_are_separate_networks():
+    ensemble = Ensemble((2, 3), (4, 8, 8, 1), generators(0, 1)).double()
+    x = torch.randn(2, 5, 4, dtype=torch.float64, requires_grad=True)
+    out = ensemble(x)
+    assert out.shape == (2, 3, 5, 1)
+    out.square().mean(2).sum().backward()
+    x_grad = torch.zeros_like(x)
+    for run in range(2):
+        for member in range(3):
+            network, mine = separate(ensemble, run, member), x[run].detach().requires_grad_()
+            y = network(mine)
+            torch.testing.assert_close(out[run, member], y)
+            y.square().mean(0).sum().backward()
+            x_grad[run] += mine.grad
+            for layer, linear in zip(ensemble.layers, network[::2], strict=True):
+                torch.testing.assert_close(layer.weight.grad[run, member], linear.weight.grad.T)
+                torch.testing.assert_close(layer.bias.grad[run, member], linear.bias.grad)
+    torch.testing.assert_close(x.grad, x_grad)
+
+
+@pytest.mark.parametrize("relu", [False, True])
+def test_gradients(relu):
+    layer = StackedLinear((2,), 3, 4, generators(0, 1), relu=relu).double()
+    x = torch.randn(2, 5, 3, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x, *_: layer(x), (x, layer.weight, layer.bias))
+
+
+def test_initial_weights_do_not_depend_on_the_runs_beside():
+    both = Ensemble((2, 2), (3, 16, 1), generators(5, 6))
+    alone = Ensemble((1, 2), (3, 16, 1), generators(6))
+    for together, single in zip(both.parameters(), alone.parameters(), strict=True):
+        assert torch.equal(together[1:], single)
+    bound = 1 / math.sqrt(3)
+    first = both.layers[0].weight
+    assert first.abs().max() <= bound and first.abs().max() > 0.8 * bound
+    assert not torch.equal(first[0], first[1])
+
+
+def test_bfloat16_hidden_layers_keep_float32_weights_and_output():
+    ensemble = Ensemble((1, 2), (4, 32, 32, 1), generators(0), compute=torch.bfloat16)
+    plain = Ensemble((1, 2), (4, 32, 32, 1), generators(0))
+    x = torch.randn(1, 64, 4)
+    out, exact = ensemble(x), plain(x)
+    assert out.dtype == torch.float32 and ensemble.layers[0](x.unsqueeze(1).expand(-1, 2, -1, -1)).dtype == torch.bfloat16
+    assert 0 < (out - exact).abs().max() < 0.02 * exact.abs().max()
+    out.sum().backward()
+    assert all(parameter.grad.dtype == torch.float32 for parameter in ensemble.parameters())
+
+
+def test_frozen_networks_pass_gradients_and_take_none():
+    ensemble = Ensemble((1, 2), (4, 8, 1), generators(0))
+    x = torch.randn(1, 5, 4, requires_grad=True)
+    with frozen(ensemble):
+        out = ensemble(x)
+    assert all(parameter.requires_grad for parameter in ensemble.parameters())
+    out.sum().backward()
+    assert x.grad.abs().sum() > 0 and all(parameter.grad is None for parameter in ensemble.parameters())

@@ -1,0 +1,44 @@
+"""The tanh-Gaussian's density against the change of variables, and as a density."""
+
+import math
+
+import torch
+
+from pyslsac.nn import TanhGaussian
+
+
+def policy(runs: int = 2) -> TanhGaussian:
+    return TanhGaussian(runs, 3, 2, 16, [torch.Generator().manual_seed(s) for s in range(runs)]).double()
+
+
+def test_the_density_is_the_change_of_variables():
+    actor, obs = policy(), torch.randn(2, 7, 3, dtype=torch.float64)
+    noise = torch.randn(2, 7, 2, dtype=torch.float64)
+    action, log_prob = actor(obs, noise)
+    mean, log_std = actor.network(obs).chunk(2, -1)
+    normal = torch.distributions.Normal(mean, log_std.exp())
+    expected = (normal.log_prob(torch.atanh(action)) - torch.log(1 - action.square())).sum(-1)
+    torch.testing.assert_close(log_prob, expected, rtol=1e-8, atol=1e-8)
+    torch.testing.assert_close(actor.mode(obs), torch.tanh(mean))
+
+
+def test_the_density_integrates_to_one():
+    actor = TanhGaussian(1, 3, 1, 16, [torch.Generator().manual_seed(0)]).double()
+    obs = torch.randn(1, 1, 3, dtype=torch.float64)
+    noise = torch.linspace(-9, 9, 20001, dtype=torch.float64).view(1, -1, 1)
+    action, log_prob = actor(obs.expand(1, 20001, 3), noise)
+    total = torch.trapezoid(log_prob[0].exp(), action[0, :, 0])
+    assert abs(total.item() - 1) < 1e-6
+
+
+def test_far_tails_stay_finite():
+    actor, obs = policy(1), torch.zeros(1, 2, 3, dtype=torch.float64)
+    with torch.no_grad():
+        actor.network.layers[-1].bias.copy_(torch.tensor([[40.0, -40.0, 9.0, -99.0]]))
+    noise = torch.full((1, 2, 2), 4.0, dtype=torch.float64, requires_grad=True)
+    action, log_prob = actor(obs, noise)
+    log_prob.sum().backward()
+    assert torch.isfinite(log_prob).all() and torch.isfinite(noise.grad).all()
+    assert (action.abs() <= 1).all()
+    std_floor = -20 - 0.5 * math.log(2 * math.pi)
+    assert log_prob.max() < -std_floor + 200

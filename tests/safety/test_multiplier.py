@@ -1,0 +1,57 @@
+"""Multipliers by hand: plain ascent, Adam, projection, cap, windows."""
+
+import math
+
+import pytest
+import torch
+
+from pyslsac.safety import CostWindow, Multiplier
+
+
+def test_plain_ascent_by_hand():
+    multiplier = Multiplier(3, init=0.5, lr=0.1, maximum=1.0)
+    multiplier.ascend(torch.tensor([2.0, -10.0, math.nan]), steps=3)
+    torch.testing.assert_close(multiplier.value, torch.tensor([1.0, 0.0, 0.5], dtype=torch.float64))  # 1.1 is capped
+    multiplier.ascend(torch.tensor([-1.0, 3.0, 1.0]))
+    torch.testing.assert_close(multiplier.value, torch.tensor([0.9, 0.3, 0.6], dtype=torch.float64))
+
+
+def test_adams_first_step_is_its_rate_whatever_the_violation():
+    multiplier = Multiplier(2, init=1e-3, lr=1e-5, optimizer="adam")
+    multiplier.ascend(torch.tensor([500.0, -0.2]))
+    expected = torch.tensor([1e-3 + 1e-5, 1e-3 - 1e-5], dtype=torch.float64)
+    torch.testing.assert_close(multiplier.value, expected, rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_state_comes_back(optimizer):
+    one, two = (Multiplier(2, 0.1, 0.01, optimizer=optimizer) for _ in range(2))
+    one.ascend(torch.tensor([3.0, 1.0]))
+    two.load_state_dict(one.state_dict())
+    for multiplier in (one, two):
+        multiplier.ascend(torch.tensor([-1.0, 2.0]))
+    assert torch.equal(one.value, two.value)
+
+
+def test_the_window_keeps_the_newest_episodes():
+    window = CostWindow(2, length=4)
+    assert window.cvar(0.5).isnan().all()
+    for cost in (90.0, 1.0, 8.0, 3.0, 6.0):
+        window.append(0, cost)
+    window.append(1, 7.0)
+    assert window.cvar(0.5).tolist() == [7.0, 7.0]  # (8 + 6) / 2, the 90 has left; the only one
+    assert window.cvar(1.0).tolist() == [4.5, 7.0]
+    other = CostWindow(2, length=4)
+    other.load_state_dict(window.state_dict())
+    for w in (window, other):
+        w.append(0, 100.0)
+    assert window.costs == other.costs
+
+
+def test_bad_input_is_named():
+    with pytest.raises(ValueError, match="must not be negative"):
+        Multiplier(1, -1.0, 0.1)
+    with pytest.raises(ValueError, match="'sgd' or 'adam'"):
+        Multiplier(1, 1.0, 0.1, optimizer="rmsprop")
+    with pytest.raises(ValueError, match="length"):
+        CostWindow(1, 0)
