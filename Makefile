@@ -39,9 +39,10 @@ build: $(VENV)/.packages  ## Compile the core into the checkout; only what chang
 	@PATH="$(BIN):$$PATH" cmake --build build
 	@PATH="$(BIN):$$PATH" cmake --install build --prefix . >/dev/null
 
-demo: setup  ## Train, evaluate and plot; ends with what the constraint did
-	$(BIN)/pyslsac train sl-sac $(DEMO_TASK) --preset demo --steps $(DEMO_STEPS) --seeds $(DEMO_SEED) --out $(DEMO_OUT)
-	$(BIN)/pyslsac eval $(DEMO_OUT) --episodes 10
+demo: setup  ## Train, evaluate and plot; ends with what the constraint did. Run again after a break, it goes on
+	@if [ -d $(DEMO_OUT) ]; then $(BIN)/pyslsac train --resume $(DEMO_OUT); else \
+	  $(BIN)/pyslsac train sl-sac $(DEMO_TASK) --preset demo --steps $(DEMO_STEPS) --seeds $(DEMO_SEED) \
+	    --eval-every 0 --final-episodes 10 --out $(DEMO_OUT); fi
 	$(BIN)/pyslsac plot $(DEMO_OUT) --out $(DEMO_OUT)/demo.png
 
 test: lint  ## Linters, type checker and every test
