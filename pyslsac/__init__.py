@@ -43,7 +43,10 @@ _HOMES = {  # names that live in a submodule; the other names are submodules
 def __getattr__(name: str) -> Any:
     """Import the submodule that `name` is, or comes from, at its first use (PEP 562)."""
     if name == "__version__":
-        return importlib.metadata.version("pyslsac")
+        try:
+            return importlib.metadata.version("pyslsac")
+        except importlib.metadata.PackageNotFoundError:
+            return "0+not.installed"  # run from the source tree
     if name not in __all__:
         raise AttributeError(f"module 'pyslsac' has no attribute {name!r}")
     if name in _HOMES:

@@ -28,7 +28,7 @@ PANELS = (  # title, training column, evaluation column
 )
 # Okabe and Ito's colours, which the colour-blind can tell apart, and two more
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#5D3A9B", "#8C564B")
-STYLE = {
+STYLE: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
@@ -63,6 +63,23 @@ class Run:
             return np.empty(0), np.empty(0)
         kept = np.isfinite(values)
         return self.columns[STEPS][kept], values[kept]
+
+    def last(self, column: str) -> float:
+        """The newest value of a column, NaN where there is none."""
+        _, values = self.curve(column)
+        return float(values[-1]) if len(values) else math.nan
+
+    def constraint(self) -> str:
+        """Whether the cost limit was ever at work in training, in one sentence."""
+        if self.cost_limit is None:
+            return "no cost limit is recorded"
+        over, episodes = self.last("Metrics/EpisodesOverLimit"), self.last("Metrics/Episodes")
+        multiplier = max(self.curve("Metrics/LagrangeMultiplier")[1], default=math.nan)
+        return (
+            f"the constraint was {'active' if over > 0 else 'never active'}: {over:.0f} of {episodes:.0f} training "
+            f"episodes went over the limit {self.cost_limit:g}, the largest multiplier was {multiplier:.4g}, "
+            f"the last ten episodes cost {self.last('Metrics/EpCost'):.4g} on average"
+        )
 
 
 def read_run(directory: Path) -> Run:
@@ -219,7 +236,7 @@ def _legend(figure: Figure, runs: Sequence[Run], colours: dict[str, str]) -> Non
     figure.legend(handles=handles, loc="outside lower left", ncols=min(len(handles), 5))
 
 
-def _short_steps(steps: float, _: int | None = None) -> str:
+def _short_steps(steps: float, _: float = 0.0) -> str:
     """Steps for an axis: 150k, 1.5M."""
     for unit, letter in ((1e6, "M"), (1e3, "k")):
         if abs(steps) >= unit:
