@@ -1,17 +1,17 @@
 // asgld_: one adaptive Langevin step on every tensor of a list (formulas: pyslsac/ops/asgld.py).
 #pragma once
 
+#include <cmath>
+
 #include "bfloat16.h"
 #include "philox.h"
+#include "reduce.h"
 
 namespace pyslsac {
 
-enum class Variant { kAsgld, kPreconditioned, kPsgld, kSgld, kBiasless };  // the last: kAsgld whose bias is 0
-enum class Clip { kGradNorm, kDriftValue, kDriftNorm, kNone };
-enum class Storage { kFloat32, kFloat64, kBfloat16 };
-
-constexpr int64_t kAsgldChunk = 4096;  // elements of one network's slice: the unit of work, and of the norms' tree
-constexpr int64_t kAsgldLanes = 256;   // element i of a chunk adds to lane i % 256; then the lanes fold in halves
+enum class Variant { asgld, preconditioned, psgld, sgld, biasless };  // the last: asgld whose bias is 0
+enum class Clip { grad_norm, drift_value, drift_norm, none };
+enum class Storage { float32, float64, bfloat16 };
 
 // One parameter [N, P]: P elements of each of N networks. Null where there is no such tensor.
 struct AsgldTensor {
@@ -22,17 +22,20 @@ struct AsgldTensor {
   int64_t size, offset, first_chunk;  // P; number of a run's first element; its chunks in the list, network by network
   uint32_t stream;
   Storage storage;
+};
 
-  HOST_DEVICE int64_t chunks() const { return (size + kAsgldChunk - 1) / kAsgldChunk; }  // of one network
+// A chunk: count elements of one network from `first` of the tensor on, which is element `number` of its run.
+struct AsgldChunk {
+  const AsgldTensor* tensor;
+  int64_t network, run, first, number, count;
 };
 
 struct Asgld {
   const AsgldTensor* tensors;
-  int64_t count, chunks;                // of the tensors; of all their chunks
-  int64_t networks, runs;               // N, R: run r owns networks r N / R ..
-  PerRun<int64_t> seed;                 // [R]
-  PerRun<double> lr, temperature;       // one
-  const float *grad_scale, *found_inf;  // one, or null
+  int64_t count, chunks, networks, runs;  // of the list; run r owns networks r N / R ..
+  PerRun<int64_t> seed;                   // [R]
+  PerRun<double> lr, temperature;         // one
+  const float *grad_scale, *found_inf;    // one, or null
   double bias, beta1, beta2, eps, weight_decay, clip_threshold, polyak;
   Variant variant;
   Clip clip;
@@ -40,49 +43,68 @@ struct Asgld {
   double *sums, *factors;  // [chunks] of squares; [N] that bring the networks' norms to the threshold
 
   HOST_DEVICE bool skipped() const { return found_inf && *found_inf != 0.0f; }
+  HOST_DEVICE bool norms() const { return clip == Clip::grad_norm || clip == Clip::drift_norm; }
   HOST_DEVICE double factor(double squares) const {
     const double ratio = clip_threshold / (sqrt_rn(squares) + 1e-6);
     return ratio > 1.0 ? 1.0 : ratio;  // a NaN stays one
+  }
+  HOST_DEVICE AsgldChunk locate(int64_t chunk) const {
+    int64_t i = 0;
+    for (int64_t end = count; end - i > 1;) {
+      const int64_t middle = (i + end) / 2;
+      (tensors[middle].first_chunk <= chunk ? i : end) = middle;
+    }
+    const AsgldTensor& t = tensors[i];
+    const int64_t each = reduce_chunks(t.size), length = networks / runs, network = (chunk - t.first_chunk) / each;
+    const int64_t start = (chunk - t.first_chunk) % each * kReduceChunk, rest = t.size - start;
+    return {&t,
+            network,
+            network / length,
+            network * t.size + start,
+            t.offset + network % length * t.size + start,
+            rest < kReduceChunk ? rest : kReduceChunk};
   }
 };
 
 // The numbers of a step in the type T it is computed in, and what becomes of one element.
 template <typename T>
 struct AsgldElement {
-  T minus_lr, sigma, bias, beta1, rest1, beta2, rest2, eps, decay, bound, polyak, scale, clip = 1;
+  T minus_lr, sigma, bias, beta1, rest1, beta2, rest2, eps, decay, bound, polyak, sign, grad_factor, drift_factor;
   bool noisy;
 
-  HOST_DEVICE explicit AsgldElement(const Asgld& a) {
+  HOST_DEVICE AsgldElement(const Asgld& a, double factor) {
     const double lr = a.lr[0], temperature = a.temperature[0];
-    const float unscale = a.grad_scale ? static_cast<float>(1.0 / *a.grad_scale) : 1.0f;
     minus_lr = static_cast<T>(-lr), sigma = static_cast<T>(sqrt_rn(2.0 * lr * temperature));
     bias = static_cast<T>(a.bias), eps = static_cast<T>(a.eps), decay = static_cast<T>(a.weight_decay);
-    beta1 = static_cast<T>(a.beta1), rest1 = static_cast<T>(1.0 - a.beta1);
+    beta1 = static_cast<T>(a.beta1), rest1 = static_cast<T>(1.0 - a.beta1), polyak = static_cast<T>(a.polyak);
     beta2 = static_cast<T>(a.beta2), rest2 = static_cast<T>(1.0 - a.beta2);
-    bound = static_cast<T>(a.clip_threshold), polyak = static_cast<T>(a.polyak);
-    scale = a.maximize ? -unscale : unscale;
+    bound = static_cast<T>(a.clip == Clip::drift_value ? a.clip_threshold : HUGE_VAL);
+    sign = static_cast<float>(a.grad_scale ? 1.0 / *a.grad_scale : 1.0) * (a.maximize ? -1 : 1);
+    grad_factor = static_cast<T>(a.clip == Clip::grad_norm ? factor : 1.0);
+    drift_factor = static_cast<T>(a.clip == Clip::drift_norm ? factor : 1.0);
     noisy = a.noise && temperature != 0.0;
   }
+  HOST_DEVICE T gradient(T g) const { return g * sign * grad_factor; }
   HOST_DEVICE T first_moment(T m, T g) const { return m * beta1 + g * rest1; }
   HOST_DEVICE T second_moment(T v, T g) const { return v * beta2 + g * rest2 * g; }
   HOST_DEVICE T drift(Variant variant, T g, T m, T v) const {
     switch (variant) {
-      case Variant::kAsgld: return g + m / (sqrt_rn(v) + eps) * bias;
-      case Variant::kPreconditioned: return m / (sqrt_rn(v) + eps);
-      case Variant::kPsgld: return g / (sqrt_rn(v) + eps);
+      case Variant::asgld: return g + m / (sqrt_rn(v) + eps) * bias;
+      case Variant::preconditioned: return m / (sqrt_rn(v) + eps);
+      case Variant::psgld: return g / (sqrt_rn(v) + eps);
       default: return g;
     }
   }
-  HOST_DEVICE T bounded(T d) const { return d < -bound ? -bound : d > bound ? bound : d; }
-  HOST_DEVICE T gain(T v) const { return sqrt_rn(T(1) / (sqrt_rn(v) + eps)); }  // sqrt(G)
-
-  // theta + delta, with what rounding it to storage S lost: Knuth's two-sum.
+  HOST_DEVICE T bounded(T d) const { return (d < -bound ? -bound : d > bound ? bound : d) * drift_factor; }
+  HOST_DEVICE T noise(Variant variant, T v, T xi) const {
+    return variant == Variant::preconditioned ? xi * (sqrt_rn(T(1) / (sqrt_rn(v) + eps)) * sigma) : xi * sigma;
+  }
+  // theta + delta; the residual keeps what storing it as S lost (Knuth's two-sum).
   template <typename S>
   HOST_DEVICE S compensated(T theta, T delta, T* residual) const {
     const T total = theta + delta, moved = total - theta;
-    const T error = (theta - (total - moved)) + (delta - moved);
     const S stored = narrow<S>(total);
-    *residual = (total - widen(stored)) + error;
+    *residual = (total - widen(stored)) + ((theta - (total - moved)) + (delta - moved));
     return stored;
   }
   HOST_DEVICE T followed(T target, T theta) const { return target + (theta - target) * polyak; }

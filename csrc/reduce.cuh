@@ -6,11 +6,15 @@
 namespace pyslsac {
 
 // The sum of squares of one chunk, valid in thread 0.
-template <typename T>
-__device__ __forceinline__ T block_sum_squares(const T* x, int64_t count) {
+template <typename X>
+__device__ __forceinline__ auto block_sum_squares(X x, int64_t count) {
+  using T = std::decay_t<decltype(x[0])>;
   __shared__ T lane[kReduceLanes];
   T value = 0;
-  for (int64_t i = threadIdx.x; i < count; i += kReduceLanes) value = fma_rn(x[i], x[i], value);
+  for (int64_t i = threadIdx.x; i < count; i += kReduceLanes) {
+    const T element = x[i];
+    value = fma_rn(element, element, value);
+  }
   lane[threadIdx.x] = value;
 #pragma unroll
   for (int half = kReduceLanes / 2; half >= 32; half /= 2) {

@@ -55,10 +55,10 @@ const T* single(const char* argument, const Tensor& tensor, ScalarType dtype, co
 }
 
 Storage storage_of(const Tensor& param) {
-  if (param.scalar_type() == ScalarType::Float) return Storage::kFloat32;
-  if (param.scalar_type() == ScalarType::Double) return Storage::kFloat64;
+  if (param.scalar_type() == ScalarType::Float) return Storage::float32;
+  if (param.scalar_type() == ScalarType::Double) return Storage::float64;
   require(param.scalar_type() == ScalarType::BFloat16, kOp, "params", param, "float32, float64 or bfloat16");
-  return Storage::kBfloat16;
+  return Storage::bfloat16;
 }
 
 void asgld_(Tensors params, Tensors grads, Tensors exp_avgs, Tensors exp_avg_sqs, Tensors residuals, Tensors targets,
@@ -95,11 +95,11 @@ void asgld_(Tensors params, Tensors grads, Tensors exp_avgs, Tensors exp_avg_sqs
              noise,
              nullptr,
              nullptr};
-  const bool first = args.variant == Variant::kAsgld || args.variant == Variant::kPreconditioned;
-  if (args.variant == Variant::kAsgld && bias == 0) args.variant = Variant::kBiasless;
+  const bool first = args.variant == Variant::asgld || args.variant == Variant::preconditioned;
+  if (args.variant == Variant::asgld && bias == 0) args.variant = Variant::biasless;
   require_length("grads", grads.size(), count);
   require_length("exp_avgs", exp_avgs.size(), first ? count : 0);
-  require_length("exp_avg_sqs", exp_avg_sqs.size(), args.variant == Variant::kSgld ? 0 : count);
+  require_length("exp_avg_sqs", exp_avg_sqs.size(), args.variant == Variant::sgld ? 0 : count);
   require_length("residuals", residuals.size(), residuals.empty() ? 0 : count);
   require_length("targets", targets.size(), targets.empty() ? 0 : count);
   require_length("steps", steps.size(), count);
@@ -120,7 +120,7 @@ void asgld_(Tensors params, Tensors grads, Tensors exp_avgs, Tensors exp_avg_sqs
     const Tensor& param = params[i];
     const Storage storage = storage_of(param);
     const ScalarType dtype = param.scalar_type();
-    const ScalarType wide = storage == Storage::kFloat64 ? ScalarType::Double : ScalarType::Float;
+    const ScalarType wide = storage == Storage::float64 ? ScalarType::Double : ScalarType::Float;
     require(same_device(param, like) && param.is_contiguous() && param.numel() % networks == 0, kOp, "params", param,
             "contiguous tensors on one device, each of " + std::to_string(networks) + " equal networks");
     require(streams[i] >= 0 && streams[i] <= 0xFFFFFFFF, kOp, "streams", streams[i], "integers of 32 bits");
@@ -131,11 +131,11 @@ void asgld_(Tensors params, Tensors grads, Tensors exp_avgs, Tensors exp_avg_sqs
                        entry("residuals", residuals, i, wide, param), entry("targets", targets, i, dtype, param),
                        single<int64_t>("steps", steps[i], ScalarType::Long, param), param.numel() / networks,
                        offsets[i], args.chunks, static_cast<uint32_t>(streams[i]), storage});
-    args.chunks += networks * tensors.back().chunks();
+    args.chunks += networks * reduce_chunks(tensors.back().size);
   }
   args.tensors = tensors.data();
   Tensor sums;
-  if (args.clip == Clip::kGradNorm || args.clip == Clip::kDriftNorm) {
+  if (args.norms()) {
     sums = torch::stable::new_empty(like, {args.chunks + networks}, ScalarType::Double);
     args.sums = static_cast<double*>(sums.mutable_data_ptr());
     args.factors = args.sums + args.chunks;

@@ -1,0 +1,193 @@
+#include <algorithm>
+
+#include "../asgld.h"
+#include "../four.cuh"
+#include "../reduce.cuh"
+
+namespace pyslsac::cuda {
+
+namespace {
+
+constexpr int kThreads = 512;
+constexpr int kTensors = 256;       // whose descriptions travel with one launch: longer lists take several
+constexpr int64_t kShortSum = 256;  // chunks of a network that every block of the step adds by itself
+
+struct Launch {
+  Asgld args;
+  bool first, last, short_sums;  // of the launches over the list; factors are not there yet
+  AsgldTensor tensors[kTensors];
+
+  __device__ __forceinline__ Asgld list() const {
+    Asgld list = args;
+    list.tensors = tensors;
+    return list;
+  }
+};
+
+// fn(launch, its chunks) for the list in parts of at most kTensors.
+template <typename Fn>
+void for_each_launch(const Asgld& args, Fn fn) {
+  Launch launch{args, true, false, false, {}};
+  int64_t longest = 0;
+  for (int64_t i = 0; i < args.count; ++i) longest += reduce_chunks(args.tensors[i].size);
+  launch.short_sums = args.norms() && args.count <= kTensors && longest <= kShortSum;
+  for (int64_t start = 0; start < args.count; start += kTensors) {
+    const int64_t stop = std::min<int64_t>(start + kTensors, args.count);
+    std::copy(args.tensors + start, args.tensors + stop, launch.tensors);
+    launch.args.count = stop - start;
+    launch.first = start == 0, launch.last = stop == args.count;
+    fn(launch, (launch.last ? args.chunks : args.tensors[stop].first_chunk) - args.tensors[start].first_chunk);
+  }
+}
+
+template <typename T>
+__device__ T at(const void* data, int64_t i) {
+  return data ? static_cast<const T*>(data)[i] : T{};
+}
+
+// What the norm is taken of, element by element of a chunk: the gradient, or the drift once its moments have moved.
+template <typename S>
+struct Measured {
+  const Asgld& args;
+  const AsgldElement<Wide<S>>& e;
+  const AsgldChunk& c;
+
+  __device__ double operator[](int64_t i) const {
+    using T = Wide<S>;
+    const AsgldTensor& t = *c.tensor;
+    const T g = e.gradient(widen(at<S>(t.grad, c.first + i)));
+    if (args.clip == Clip::grad_norm) return g;
+    const T m = e.first_moment(at<T>(t.exp_avg, c.first + i), g),
+            v = e.second_moment(at<T>(t.exp_avg_sq, c.first + i), g);
+    if (t.exp_avg) static_cast<T*>(t.exp_avg)[c.first + i] = m;
+    if (t.exp_avg_sq) static_cast<T*>(t.exp_avg_sq)[c.first + i] = v;
+    return e.drift(args.variant, g, m, v);
+  }
+};
+
+template <typename S>
+__device__ __forceinline__ double sum_of(const Asgld& args, const AsgldChunk& c) {
+  const AsgldElement<Wide<S>> e(args, 1.0);
+  return block_sum_squares(Measured<S>{args, e, c}, c.count);
+}
+
+__global__ void __launch_bounds__(kReduceLanes) sum_chunk(const __grid_constant__ Launch launch) {
+  const Asgld args = launch.list();
+  if (args.skipped()) return;
+  const int64_t chunk = args.tensors[0].first_chunk + blockIdx.x;
+  const AsgldChunk c = args.locate(chunk);
+  double sum;
+  switch (c.tensor->storage) {
+    case Storage::float32: sum = sum_of<float>(args, c); break;
+    case Storage::float64: sum = sum_of<double>(args, c); break;
+    default: sum = sum_of<Bfloat16>(args, c);
+  }
+  if (threadIdx.x == 0) args.sums[chunk] = sum;
+}
+
+// A network's chunk sums added in index order; every lane of the calling warp gets the total.
+__device__ double add_sums(const Asgld& args, int64_t network, double total) {
+  for (int64_t i = 0; i < args.count; ++i) {
+    const int64_t chunks = reduce_chunks(args.tensors[i].size), base = args.tensors[i].first_chunk + network * chunks;
+    for (int64_t chunk = threadIdx.x % 32; chunk - threadIdx.x % 32 < chunks; chunk += 32) {
+      const double sum = chunk < chunks ? args.sums[base + chunk] : 0.0;
+#pragma unroll
+      for (int lane = 0; lane < 32; ++lane) total += __shfl_sync(0xFFFFFFFF, sum, lane);
+    }
+  }
+  return total;
+}
+
+__global__ void add_network(const __grid_constant__ Launch launch) {
+  const Asgld args = launch.list();
+  const double total = add_sums(args, blockIdx.x, launch.first ? 0.0 : args.factors[blockIdx.x]);
+  if (threadIdx.x == 0) args.factors[blockIdx.x] = launch.last ? args.factor(total) : total;
+}
+
+// The four elements of one noise block: elements first .. first + 3 of the tensor, of which low .. high - 1 are the
+// chunk's.
+template <typename S>
+__device__ __forceinline__ void move(const Asgld& args, const AsgldElement<Wide<S>>& e, const AsgldTensor& t,
+                                     int64_t first, int low, int high, const float xi[4]) {
+  using T = Wide<S>;
+  S theta[4], grad[4], target[4];
+  T m[4]{}, v[4]{}, residual[4]{};
+  load_four(t.param, first, low, high, theta);
+  load_four(t.grad, first, low, high, grad);
+  if (t.exp_avg) load_four(t.exp_avg, first, low, high, m);
+  if (t.exp_avg_sq) load_four(t.exp_avg_sq, first, low, high, v);
+  if (t.residual) load_four(t.residual, first, low, high, residual);
+  if (t.target) load_four(t.target, first, low, high, target);
+  UNROLL for (int j = 0; j < 4; ++j) {
+    const T g = e.gradient(widen(grad[j])), old = widen(theta[j]);
+    if (args.clip != Clip::drift_norm) m[j] = e.first_moment(m[j], g), v[j] = e.second_moment(v[j], g);
+    T d = e.bounded(e.drift(args.variant, g, m[j], v[j]));
+    if (e.decay != 0) d = fma_rn(e.decay, old, d);
+    T delta = d * e.minus_lr;
+    if (e.noisy) delta = delta + e.noise(args.variant, v[j], static_cast<T>(xi[j]));
+    if (t.residual)
+      theta[j] = e.template compensated<S>(old, delta + residual[j], &residual[j]);
+    else
+      theta[j] = narrow<S>(e.noisy ? old + delta : fma_rn(e.minus_lr, d, old));
+    if (t.target) target[j] = narrow<S>(e.followed(widen(target[j]), widen(theta[j])));
+  }
+  store_four(t.param, first, low, high, theta);
+  if (t.exp_avg && args.clip != Clip::drift_norm) store_four(t.exp_avg, first, low, high, m);
+  if (t.exp_avg_sq && args.clip != Clip::drift_norm) store_four(t.exp_avg_sq, first, low, high, v);
+  if (t.residual) store_four(t.residual, first, low, high, residual);
+  if (t.target) store_four(t.target, first, low, high, target);
+}
+
+template <typename S>
+__device__ __forceinline__ void step(const Asgld& args, const AsgldChunk& c, double factor) {
+  const AsgldElement<Wide<S>> e(args, factor);
+  const uint64_t seed = args.seed[c.run], step = *c.tensor->step;
+  const int64_t start = c.number / 4, stop = (c.number + c.count + 3) / 4;
+  for (int64_t block = start + threadIdx.x; block < stop; block += kThreads) {
+    float xi[4]{};
+    if (e.noisy) philox_normal4(seed, step, c.tensor->stream, static_cast<uint32_t>(block), xi);
+    const int64_t begin = 4 * block - c.number;  // in the chunk
+    move<S>(args, e, *c.tensor, c.first + begin, static_cast<int>(max(-begin, int64_t{0})),
+            static_cast<int>(min(c.count - begin, int64_t{4})), xi);
+  }
+}
+
+__global__ void __launch_bounds__(kThreads) step_chunk(const __grid_constant__ Launch launch) {
+  __shared__ double factor;
+  const Asgld args = launch.list();
+  if (args.skipped()) return;
+  const AsgldChunk c = args.locate(args.tensors[0].first_chunk + blockIdx.x);
+  if (args.norms() && threadIdx.x < 32) {
+    const double f = launch.short_sums ? args.factor(add_sums(args, c.network, 0.0)) : args.factors[c.network];
+    if (threadIdx.x == 0) factor = f;
+  }
+  __syncthreads();
+  switch (c.tensor->storage) {
+    case Storage::float32: return step<float>(args, c, factor);
+    case Storage::float64: return step<double>(args, c, factor);
+    default: return step<Bfloat16>(args, c, factor);
+  }
+}
+
+}  // namespace
+
+void asgld_sums(const Asgld& args, void* stream) {
+  for_each_launch(args, [&](const Launch& launch, int64_t chunks) {
+    sum_chunk<<<static_cast<unsigned>(chunks), kReduceLanes, 0, static_cast<cudaStream_t>(stream)>>>(launch);
+  });
+}
+
+void asgld_factors(const Asgld& args, void* stream) {
+  for_each_launch(args, [&](const Launch& launch, int64_t) {
+    if (launch.short_sums) return;
+    add_network<<<static_cast<unsigned>(args.networks), 32, 0, static_cast<cudaStream_t>(stream)>>>(launch);
+  });
+}
+
+void asgld_step(const Asgld& args, void* stream) {
+  for_each_launch(args, [&](const Launch& launch, int64_t chunks) {
+    step_chunk<<<static_cast<unsigned>(chunks), kThreads, 0, static_cast<cudaStream_t>(stream)>>>(launch);
+  });
+}
+
+}  // namespace pyslsac::cuda
