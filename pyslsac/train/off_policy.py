@@ -33,7 +33,7 @@ class OffPolicy:
         self.episodes = Episodes(len(seeds), num_envs, self.config.cost_limit)
         self.meter, self.clock = Meter(), Clock()
         self.env_steps = self.updates = 0
-        self.obs = np.empty(0)  # [R0 n, S]
+        self.obs = np.empty(0, np.float32)  # [R0 n, S]
 
     def reset(self) -> None:
         self.obs, _ = self.venv.reset()
