@@ -35,12 +35,12 @@ class QuantileNetwork(nn.Module):
         self.phi = StackedLinear((runs,), cosines, width, generators, relu=True, compute=compute)
         self.hidden = StackedLinear((runs,), width, width, generators, relu=True, compute=compute)
         self.head = StackedLinear((runs,), width, 1, generators)
-        self.register_buffer("frequencies", math.pi * torch.arange(cosines), persistent=False)
+        self.register_buffer("frequencies", torch.arange(float(cosines)), persistent=False)
 
     def forward(self, obs: Tensor, action: Tensor, tau: Tensor) -> Tensor:
         """Quantiles [R, B, N] at the fractions `tau` [R, B, N]."""
         runs, batch, count = tau.shape
         psi = self.psi(torch.cat([obs, action], dim=-1))  # [R, B, width]
-        phi = self.phi(torch.cos(tau.reshape(runs, batch * count, 1) * self.frequencies))  # [R, B N, width]
+        phi = self.phi(torch.cos((math.pi * tau).reshape(runs, batch * count, 1) * self.frequencies))  # [R, B N, width]
         joint = phi.unflatten(1, (batch, count)) * psi.unsqueeze(2)  # [R, B, N, width]
         return self.head(self.hidden(joint.flatten(1, 2))).reshape(runs, batch, count)
