@@ -146,9 +146,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return fail(error, 2)
     except KeyboardInterrupt as error:
         return fail(error, 128 + getattr(error, "signum", 2))
+    except OSError as error:
+        return fail(error, 1)
     except RuntimeError as error:
         if not type(error).__module__.startswith("pyslsac"):
-            raise
+            raise  # a defect: its traceback is the message
         return fail(error, 1)
 
 
@@ -316,6 +318,8 @@ def plot(command: Plot) -> int:
     """Draw learning curves, and say in words what each run's constraint did."""
     from pyslsac.plots import find_runs, plot_curves
 
+    if not command.directories:
+        raise ValueError("plot needs one DIR or more: the directories that `pyslsac train` wrote")
     runs = find_runs(command.directories)
     out = plot_curves(runs, command.out)
     for run in runs:

@@ -129,3 +129,15 @@ def test_missing_and_empty_logs_are_refused_by_name(tmp_path):
     log.write_text("Metrics/EpRet\n1.0\n")
     with pytest.raises(ValueError, match="no column 'TotalEnvSteps'"):
         find_runs([tmp_path])
+
+
+def test_the_constraint_is_described_in_words(tmp_path):
+    counts = {"Metrics/Episodes": [1, 2, 3, 4, 5], "Metrics/EpisodesOverLimit": [1, 2, 2, 3, 3]}
+    write_run(tmp_path, **counts)
+    (run,) = find_runs([tmp_path])
+    assert run.constraint() == (
+        "the constraint was active: 3 of 5 training episodes went over the limit 25, "
+        "the largest multiplier was 0.2, the last ten episodes cost 25 on average"
+    )
+    write_run(tmp_path, "cpo", **counts | {"Metrics/EpisodesOverLimit": [0] * 5})
+    assert find_runs([tmp_path / "cpo"])[0].constraint().startswith("the constraint was never active: 0 of 5")
