@@ -67,8 +67,9 @@ def creator(task: str | Callable[..., Any], backend: str) -> Callable[..., Any]:
     import gymnasium
 
     register()
-    known = set(gymnasium.registry)
-    if backend == "safety-gymnasium" or (backend == "auto" and task.startswith("Safety") and task not in known):
+    known = gymnasium.registry
+    origin = str(known[task].entry_point) if task in known else task
+    if backend == "safety-gymnasium" or (backend == "auto" and origin.startswith(("Safety", "safety_gymnasium."))):
         return functools.partial(safety_gymnasium.make, task)
     if ":" in task:  # gymnasium imports the module before the colon
         return functools.partial(gymnasium.make, task, disable_env_checker=True)

@@ -49,10 +49,10 @@ def task_names() -> list[str]:
 
 def make(task: str, **kwargs: Any) -> Any:
     """The release's environment called `task`; kwargs go to its constructor. See the module's first lines."""
-    known = task_names()
-    if task not in known:
+    known, name = task_names(), task.replace("Gymnasium-v", "-v")  # its five-value ids name the same tasks
+    if name not in known:
         raise TaskError(f"safety-gymnasium has no task {task!r}{close_matches(task, known)}")
-    env = load().make(task, disable_env_checker=True, **kwargs)
+    env = load().make(name, disable_env_checker=True, **kwargs)
     inner = env.unwrapped
     if hasattr(inner, "task"):  # a navigation task
         if not inner.task.observe_vision and kwargs.get("render_mode") is None:

@@ -67,7 +67,7 @@ class Single:
 
     def step(self, action: FloatArray) -> Step:
         """What follows `action` [A]. TaskError where info lacks the cost."""
-        stretched = (self._middle + self._reach * np.clip(action, -1.0, 1.0)).astype(self._action_type)
+        stretched = (self._middle + self._reach * np.minimum(np.maximum(action, -1.0), 1.0)).astype(self._action_type)
         obs, reward, *cost, terminated, truncated, info = self.env.step(stretched)
         self._steps += 1
         if not cost and self.cost_key not in info:
@@ -77,8 +77,8 @@ class Single:
                 "write the cost of the step there, or name its key with cost_key=..."
             )
         paid = float(cost[0] if cost else info[self.cost_key])
-        truncated = bool(truncated) or (self._steps >= self.horizon and not terminated)
-        return Step(self._flat(obs), float(reward), paid, bool(terminated), truncated)
+        timed_out = not terminated and (bool(truncated) or self._steps >= self.horizon)
+        return Step(self._flat(obs), float(reward), paid, bool(terminated), timed_out)
 
     def close(self) -> None:
         self.env.close()

@@ -121,9 +121,10 @@ class VectorEnv(gymnasium.vector.VectorEnv):
         self._board.obs[:] = obs
         answers = self._orders("replay", [(self._seeds[p], episodes[p], actions[p]) for p in self._slices])
         came_back = np.array(list(itertools.chain.from_iterable(answers)), np.bool_)
-        for i, past in enumerate(actions):
-            self._past[i, : len(past)] = past
-            self._age[i] = len(past) if came_back[i] else 0
+        self._age[:] = 0
+        for i in np.flatnonzero(came_back):
+            self._age[i] = len(actions[i])
+            self._past[i, : len(actions[i])] = actions[i]
         self._started = True
         return self._board.obs.copy(), came_back
 
