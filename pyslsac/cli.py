@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import difflib
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -146,6 +147,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return fail(error, 2)
     except KeyboardInterrupt as error:
         return fail(error, 128 + getattr(error, "signum", 2))
+    except BrokenPipeError:  # `pyslsac list tasks | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except OSError as error:
         return fail(error, 1)
     except RuntimeError as error:

@@ -112,13 +112,13 @@ def _number(text: str | None) -> float:
 
 def find_runs(directories: Iterable[str | Path]) -> list[Run]:
     """The runs in and below `directories`, sorted by path. Raises ValueError where a directory has none."""
-    found: set[Path] = set()
+    found: dict[Path, Path] = {}  # each once, however it is named
     for directory in map(Path, directories):
-        logs = {log.parent.resolve() for log in directory.rglob("progress.csv")}
-        if not logs:
+        folders = {log.parent.resolve(): log.parent for log in directory.rglob("progress.csv")}
+        if not folders:
             raise ValueError(f"no progress.csv in or below {directory}: give the directory of a training run")
-        found |= logs
-    return [read_run(path) for path in sorted(found)]
+        found = folders | found
+    return [read_run(path) for path in sorted(found.values())]
 
 
 def interval(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -197,7 +197,7 @@ def _panel(axes: Axes, panel: tuple[str, str, str | None], runs: Sequence[Run], 
             seen.append(np.array([0.0, limit]))
     shown = np.concatenate(seen)
     if len(shown):
-        margin = 0.05 * (np.ptp(shown) or 1.0)
+        margin = 0.05 * (np.ptp(shown) or 2 * abs(shown).max() or 1.0)
         axes.set_ylim(shown.min() - margin, shown.max() + margin)
     else:
         axes.text(0.5, 0.5, "not logged by these runs", transform=axes.transAxes, ha="center", color="#888888")
