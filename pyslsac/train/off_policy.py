@@ -131,7 +131,7 @@ class OffPolicy:
         if any(len(state["seed"]) != self.num_envs for state in states):
             self.reset()
             self.episodes.running = np.zeros((len(self.seeds), self.num_envs, 3))
-            return [self.num_envs] * len(self.seeds)
+            return [0] * len(self.seeds)  # that the number differs is noted already
         joined = {name: [_array(value) for state in states for value in state[name]] for name in states[0]}
         self.obs, came_back = self.venv.load_state_dict(joined)
         lost = ~self._live(came_back)  # [R, n]

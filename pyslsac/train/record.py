@@ -51,11 +51,11 @@ def read_record(folder: Path) -> dict[str, Any]:
     return content
 
 
-def facts_of(settings: Settings, precision: str) -> dict[str, Any]:
-    """What bit-identity depends on, and what a reader of the numbers wants to know."""
+def facts_of(settings: Settings, seeds: list[int], precision: str) -> dict[str, Any]:
+    """What bit-identity depends on, and what a reader of the numbers wants to know, of runs `seeds` in lockstep."""
     return {
-        "runs": len(settings.seeds),
-        "seeds": settings.seeds,
+        "runs": len(seeds),
+        "seeds": seeds,
         "seed": settings.seed,
         "num_envs": settings.num_envs,
         "threads": torch.get_num_threads(),

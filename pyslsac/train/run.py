@@ -103,7 +103,7 @@ def train(
 
 def _train(
     settings: Settings,
-    folders: list[Path],
+    folders: dict[int, Path],
     task: Any,
     resumed: bool,
     wandb: bool,
@@ -113,7 +113,7 @@ def _train(
     def make(count: int, seeds: list[int]) -> VectorEnv:
         return make_vec(task, num_envs=count, seed=seeds, cost_key=settings.cost_key, **settings.env)
 
-    runs, num_envs, seeds = len(settings.seeds), settings.num_envs, settings.seeds
+    seeds, runs, num_envs = list(folders), len(folders), settings.num_envs
     config = config_for(settings.algo, overrides=settings.agent)
     with ExitStack() as closing:
         venv = make(runs * num_envs, [s for seed in seeds for s in env_seeds(seed, num_envs, TRAINING)])
@@ -122,11 +122,11 @@ def _train(
         capacity = min(config.buffer_size, settings.steps + num_envs)
         replay = Replay(venv.spec_, capacity, runs, seeds=seeds, device=settings.device)
         loop = OffPolicy(agent, replay, venv, seeds, num_envs)
-        facts = facts_of(settings, config.precision) | {"task": _sizes(venv)}
-        checkpoints = Checkpoints(folders)
+        facts = facts_of(settings, seeds, config.precision) | {"task": _sizes(venv)}
+        checkpoints = Checkpoints(list(folders.values()))
         states = checkpoints.load(replay) if resumed else None
         files = []
-        for folder, seed, state in zip(folders, seeds, states or [{}] * runs, strict=True):
+        for (seed, folder), state in zip(folders.items(), states or [{}] * runs, strict=True):
             files.append(RunFiles(folder, dataclasses.replace(settings, seed=seed), facts, state, wandb=wandb))
             closing.callback(files[-1].close)
         done = states[0]["loop"]["env_steps"] if states else 0
@@ -138,7 +138,7 @@ def _train(
         else:
             loop.reset()
         session.run()
-    return TrainResult(folders[0].parent, tuple(run.result() for run in files))
+    return TrainResult(folders[seeds[0]].parent, tuple(run.result() for run in files))
 
 
 def _sizes(venv: VectorEnv) -> dict[str, Any]:

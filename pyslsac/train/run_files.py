@@ -61,9 +61,9 @@ class RunFiles:
         self.folder, self.seed = folder, settings.seed
         settings.write(folder)
         self.record = Record(folder, facts)
-        saved = state.get("files", {"rows": 0, "evaluations": 0, "largest_multiplier": 0.0})
+        saved = state.get("files", {"rows": 0, "largest_multiplier": 0.0})
         self.largest_multiplier: float = saved["largest_multiplier"]
-        self.evaluations = _evaluations(folder / "eval.json", saved["evaluations"])
+        self.evaluations = _evaluations(folder / "eval.json", state["session"]["logged_steps"] if state else -1)
         self.counts: dict[str, Any] = {}
         self.record.set(status="running", facts=facts | {"seed": self.seed})
         if state and (changed := differences(state["facts"], facts)):
@@ -110,23 +110,17 @@ class RunFiles:
         )
 
     def state_dict(self) -> dict[str, Any]:
-        return {
-            "rows": len(self.log.rows),
-            "evaluations": len(self.evaluations),
-            "largest_multiplier": self.largest_multiplier,
-        }
+        return {"rows": len(self.log.rows), "largest_multiplier": self.largest_multiplier}
 
     def close(self) -> None:
         with suppress(OSError):  # a full disk has been reported by then
             self.log.close()
 
 
-def _evaluations(path: Path, count: int) -> list[dict[str, Any]]:
-    """The first `count` evaluations of an eval.json."""
-    if not count:
-        return []
-    evaluations: list[dict[str, Any]] = json.loads(path.read_bytes())["evaluations"]
-    return evaluations[:count]
+def _evaluations(path: Path, until: int) -> list[dict[str, Any]]:
+    """The evaluations in an eval.json that were made by step `until`."""
+    evaluations: list[dict[str, Any]] = json.loads(path.read_bytes())["evaluations"] if path.is_file() else []
+    return [evaluation for evaluation in evaluations if evaluation["env_steps"] <= until]
 
 
 def _wandb_account(settings: Settings, started: str) -> dict[str, Any]:

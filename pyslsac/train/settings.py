@@ -62,6 +62,10 @@ def read_settings(folder: Path) -> Settings:
         raise ValueError(f"{path} was not written by this version of pyslsac: {error}") from error
 
 
+def seed_folder(out: Path, seed: int) -> Path:
+    return out / f"seed-{seed:03d}"
+
+
 def seed_folders(out: Path) -> list[Path]:
     """The seed-* folders of a run directory, or `out` itself when it is one."""
     if (out / FILE).is_file():
