@@ -22,6 +22,7 @@ from pyslsac.envs.single import FloatArray, Single, env_seeds
 from pyslsac.envs.worker import Worker
 
 _AUTORESET = getattr(gymnasium.vector, "AutoresetMode", None)  # since gymnasium 1.1
+Transition = tuple[FloatArray, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]
 _SHARED_FOLDER = "/dev/shm" if os.path.isdir("/dev/shm") else None
 
 
@@ -70,6 +71,11 @@ class VectorEnv(gymnasium.vector.VectorEnv):
         self._age[:] = 0
         return self._board.obs.copy(), {}
 
+    def step(self, actions: Any) -> Transition:  # type: ignore[override]  # gymnasium 0.28 types one environment's step
+        """step_async and step_wait in one."""
+        self.step_async(actions)
+        return self.step_wait()
+
     def step_async(self, actions: Any) -> None:
         """Let the environments take `actions` [n, A]; `step_wait` brings what follows."""
         self._quiet("step_async")
@@ -83,7 +89,7 @@ class VectorEnv(gymnasium.vector.VectorEnv):
             member.order("step")
         self._in_flight = True
 
-    def step_wait(self, **_: Any) -> tuple[FloatArray, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict]:
+    def step_wait(self, **_: Any) -> Transition:
         """obs [n, S], reward [n], terminated [n], truncated [n], info; the class's docstring says what is in info."""
         if not self._in_flight:
             raise RuntimeError("step_wait without step_async")

@@ -1,4 +1,4 @@
-"""The safety-gymnasium release: its ten standard tasks as the table says, its numbers bit for bit, without its slow sky."""
+"""The safety-gymnasium release: ten standard tasks as the table says, numbers bit for bit, without its slow sky."""
 
 from __future__ import annotations
 
