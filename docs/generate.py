@@ -8,12 +8,17 @@ exits 1 when a block is not what it would write.
 from __future__ import annotations
 
 import argparse
+import csv
 import dataclasses
 import inspect
+import json
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from pyslsac import agents
 from pyslsac.train.log import COLUMNS
@@ -77,11 +82,74 @@ def algorithms() -> str:
     return table(("name", "algorithm", "file", "lines:"), rows)
 
 
+def interval(values: Mapping[str, float], digits: int) -> str:
+    return f"{values['median']:,.{digits}f} ({values['q1']:,.{digits}f}-{values['q3']:,.{digits}f})"
+
+
+def bench_rows(cases: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """One row a case: its name, our time, and how many times longer each rival takes."""
+    for case, result in cases.items():
+        ours = next(iter(result["us"]))
+        rivals = ", ".join(f"{name} {interval(ratio, 2)}" for name, ratio in result["ratio"].items())
+        yield case, interval(result["us"][ours], 1), rivals
+
+
+def devices() -> Iterator[dict[str, Any]]:
+    """What was measured on each device, in the order of their names."""
+    for path in sorted(RESULTS.glob("*.json")):
+        yield json.loads(path.read_text("utf-8"))
+
+
+def benches() -> str:
+    """Every case of every bench on every device."""
+    text = ""
+    for measured in devices():
+        text += f"## {measured['device']}\n\n"
+        for name, bench in measured["benches"].items():
+            facts = ", ".join(f"{key} {bench[key]}" for key in ("torch", "threads", "capability", "commit", "date"))
+            text += f"### {name}\n\n{facts}\n\n"
+            text += table(("case", "ours, µs:", "times as long:"), bench_rows(bench["cases"])) + "\n"
+    return text
+
+
+def measured() -> str:
+    """The largest case of every bench on every device."""
+    rows = []
+    for results in devices():
+        for name, bench in results["benches"].items():
+            *_, (case, ours, rivals) = bench_rows(bench["cases"])
+            rows.append((results["device"], f"`{name}`", case, ours, rivals))
+    return table(("device", "op", "case", "ours, µs:", "times as long:"), rows) if rows else ""
+
+
+def runs() -> str:
+    """Every kept training run, with its last evaluation and what its constraint did."""
+    rows = []
+    for path in sorted(RESULTS.rglob("config.yaml")):
+        folder, settings = path.parent, yaml.safe_load(path.read_text("utf-8"))
+        evaluation = json.loads((folder / "eval.json").read_text("utf-8"))["evaluations"][-1]
+        with (folder / "progress.csv").open(newline="") as file:
+            log = list(csv.DictReader(file))
+        rewards, costs = (f"{evaluation[k]['mean']:,.1f} ± {evaluation[k]['std']:,.1f}" for k in ("return", "cost"))
+        multiplier = max(float(row["Metrics/LagrangeMultiplier"]) for row in log)
+        over = f"{float(log[-1]['Metrics/EpisodesOverLimit']):,.0f} of {float(log[-1]['Metrics/Episodes']):,.0f}"
+        link = f"[{settings['task']}](bench/results/{folder.relative_to(RESULTS)}/progress.csv)"
+        steps, limit = f"{evaluation['env_steps']:,}", f"{settings['agent']['cost_limit']:g}"
+        name = f"`{settings['algo']}`, `{settings['preset'] or 'paper'}`"
+        episodes = evaluation["count"]
+        rows.append((link, name, settings["seed"], steps, episodes, rewards, costs, limit, f"{multiplier:.3g}", over))
+    header = ("task", "agent, preset", "seed:", "steps:", "evaluation episodes:", "return:", "cost:", "limit:")
+    return table((*header, "largest multiplier:", "training episodes over the limit:"), rows) if rows else ""
+
+
 GENERATORS: dict[str, Callable[..., str]] = {
     "algorithms": algorithms,
+    "benches": benches,
     "config": config,
+    "measured": measured,
     "metrics": metrics,
     "presets": presets,
+    "runs": runs,
 }
 
 

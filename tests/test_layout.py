@@ -78,7 +78,7 @@ def test_tests_mirror_the_package() -> None:
         folder, stem = path.parent.name, path.stem.removeprefix("test_")
         if not (ROOT / "pyslsac" / folder).is_dir():
             continue
-        known = stems(f"pyslsac/{folder}/*.py") | stems(f"pyslsac/{folder}/*/*.py")
+        known = {s.lstrip("_") for s in stems(f"pyslsac/{folder}/*.py") | stems(f"pyslsac/{folder}/*/*.py")}
         assert any(stem == s or stem.startswith(f"{s}_") for s in known), (
             f"{name_of(path)} tests no pyslsac/{folder}/ file"
         )

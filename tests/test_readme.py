@@ -1,5 +1,6 @@
 """The README and the docs hold: commands exist, Python runs as written, tables are what code and measurements say."""
 
+import functools
 import os
 import re
 import shlex
@@ -46,6 +47,13 @@ def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=os.environ | threads | environment)
 
 
+@functools.cache
+def help_of(*subcommand: str) -> str:
+    answer = run(sys.executable, "-m", "pyslsac", *subcommand, "--help")
+    assert answer.returncode == 0, answer.stderr
+    return answer.stdout
+
+
 def test_the_readme_names_its_two_commands() -> None:
     shown = [words for place, words in commands() if place.startswith("README")]
     assert ["make", "demo"] in shown and ["make", "test"] in shown
@@ -59,10 +67,9 @@ def test_commands_exist(place: str, words: list[str]) -> None:
         targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
         assert {word for word in arguments if "=" not in word} <= targets, place
     elif program == "pyslsac":
-        answer = run(sys.executable, "-m", "pyslsac", *arguments[: 2 if arguments[0] == "train" else 1], "--help")
-        assert answer.returncode == 0, f"{place}: {answer.stderr}"
+        shown = help_of(*arguments[: 2 if arguments[0] == "train" else 1])
         options = {word.partition("=")[0] for word in arguments if word.startswith("--")}
-        missing = {option for option in options if option not in answer.stdout}
+        missing = {option for option in options if option not in shown}
         assert not missing, f"{place}: pyslsac {arguments[0]} --help does not show {missing}"
     else:
         script = next(word for word in words if "/" in word and not word.startswith(".venv"))
