@@ -48,9 +48,8 @@ def config(algorithm: str) -> str:
             if match := re.match(r"    (\w+): .* = .*?  # (.*)", line):
                 comments[match[1]] = match[2]
     fields = dataclasses.fields(config_class)
-    return table(
-        ("field", "default", "meaning"), ((f"`{f.name}`", f"`{f.default!r}`", comments[f.name]) for f in fields)
-    )
+    rows = ((f"`{f.name}`", f"`{f.default!r}`", f"`{f.type}`", comments[f.name]) for f in fields)
+    return table(("field", "default", "type", "meaning"), rows)
 
 
 def presets(algorithm: str) -> str:
@@ -77,9 +76,8 @@ def algorithms() -> str:
         module = inspect.getmodule(agent)
         summary = (module.__doc__ or "").splitlines()[0].rstrip(".")
         stem = Path(module.__file__).stem
-        lines = len(Path(module.__file__).read_text("utf-8").splitlines())
-        rows.append((f"[`{name}`](docs/{stem}.md)", summary, f"[{stem}.py](pyslsac/agents/{stem}.py)", lines))
-    return table(("name", "algorithm", "file", "lines:"), rows)
+        rows.append((f"[`{name}`](docs/{stem}.md)", summary, f"[{stem}.py](pyslsac/agents/{stem}.py)"))
+    return table(("name", "algorithm", "file"), rows)
 
 
 def interval(values: Mapping[str, float], digits: int) -> str:
