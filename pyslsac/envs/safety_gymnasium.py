@@ -25,7 +25,7 @@ from pyslsac.envs.errors import TaskError, close_matches
 
 INSTALL = (
     "pip install --no-deps safety-gymnasium==1.0.0 gymnasium-robotics==1.2.2 && "
-    "pip install gymnasium==0.28.1 mujoco==2.3.3 pettingzoo==1.24.3 'pygame>=2.5' xmltodict pyyaml imageio"
+    "pip install gymnasium==0.28.1 mujoco==2.3.3 pettingzoo==1.24.3 'pygame>=2.5' xmltodict pyyaml imageio jinja2"
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,8 @@ def noise(steps: int, width: int, seed: int = 0) -> np.ndarray:
 @needs_release
 @pytest.mark.parametrize("task", TABLE)
 def test_the_ten_tasks_are_as_the_table_says(task: str) -> None:
+    if "Swimmer" in task and version("mujoco") >= "3":
+        pytest.skip("the release's swimmer.xml is not read by MuJoCo 3")
     obs_dim, act_dim, horizon, terminates, threshold = TABLE[task]
     venv = make_vec(task, workers=0, seed=1)
     spec = venv.spec_
