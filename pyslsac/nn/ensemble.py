@@ -104,5 +104,5 @@ class Ensemble(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if len(self.members) == 2:
-            x = x.unsqueeze(1).expand(-1, self.members[1], -1, -1)  # [R, E, B, in]
+            x = x.unsqueeze(1).expand(-1, self.members[1], -1, -1).contiguous()  # [R, E, B, in]
         return self.layers(x)
