@@ -25,5 +25,6 @@ def nonfinite_parts(agent: Any) -> dict[int, list[str]]:
 def _look(found: set[int], tensor: torch.Tensor) -> torch.Tensor:
     """Add to `found` the runs of `tensor` [R, ...] that are not finite."""
     if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-        found.update(torch.isfinite(tensor).flatten(1).all(1).logical_not().nonzero().flatten().tolist())
+        finite = torch.isfinite(tensor).reshape(tensor.shape[0], -1).all(1)  # [R]
+        found.update(finite.logical_not().nonzero().flatten().tolist())
     return tensor

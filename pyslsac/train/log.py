@@ -71,7 +71,7 @@ class RunLog:
         if resumed:
             self._rewrite()
         self.writer = SummaryWriter(str(folder), purge_step=env_steps + 1 if resumed else None)
-        self.wandb = _wandb().init(dir=str(folder), **wandb) if wandb is not None else None
+        self.wandb = import_wandb().init(dir=str(folder), **wandb) if wandb is not None else None
 
     def write(self, values: Mapping[str, float]) -> None:
         """Append one row; NaN leaves its cell empty. ValueError names a column that COLUMNS lacks."""
@@ -125,8 +125,9 @@ def _ordered(columns: set[str]) -> list[str]:
     return [column for column in COLUMNS if column in columns]
 
 
-def _wandb() -> ModuleType:
+def import_wandb() -> ModuleType:
+    """Weights & Biases; ValueError where it is not installed."""
     try:
         return importlib.import_module("wandb")
     except ImportError as error:
-        raise ModuleNotFoundError("logging to Weights & Biases was asked for: pip install wandb") from error
+        raise ValueError("logging to Weights & Biases was asked for, but it is not there: pip install wandb") from error

@@ -18,6 +18,7 @@ from pyslsac.envs import VectorEnv, make_vec
 from pyslsac.train.checkpoint import Checkpoints
 from pyslsac.train.display import Display
 from pyslsac.train.evaluate import TRAINING, env_seeds
+from pyslsac.train.log import import_wandb
 from pyslsac.train.off_policy import OffPolicy
 from pyslsac.train.plan import new_runs, recorded_runs
 from pyslsac.train.record import facts_of
@@ -115,6 +116,8 @@ def _train(
 
     seeds, runs, num_envs = list(folders), len(folders), settings.num_envs
     config = config_for(settings.algo, overrides=settings.agent)
+    if wandb:
+        import_wandb()  # fails before anything is written
     with ExitStack() as closing:
         venv = make(runs * num_envs, [s for seed in seeds for s in env_seeds(seed, num_envs, TRAINING)])
         closing.callback(venv.close)

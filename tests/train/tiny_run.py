@@ -30,7 +30,6 @@ AGENT = dict(
     multiplier_warmup=30,
     cost_limit=2.0,
     alpha="auto",
-    reward_optimizer="adam",
 )
 TASK = "pyslsac/LinearQuadratic-v0"
 SETTINGS = dict(
