@@ -143,7 +143,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         command = tyro.cli(COMMANDS, args=args, prog="pyslsac", description=DESCRIPTION)
         commands: dict[Any, Callable[[Any], int]] = {Eval: evaluate, Plot: plot, Doctor: doctor, List: name_all}
         return commands[type(command)](command)
-    except ValueError as error:
+    except (ValueError, ModuleNotFoundError) as error:
         return fail(error, 2)
     except KeyboardInterrupt as error:
         return fail(error, 128 + getattr(error, "signum", 2))

@@ -33,6 +33,8 @@ def refused(capsys, *args: object) -> str:
         (f"train sl-sac {TASK} --seeds 1 1", "seeds: got [1, 1]"),
         (f"train sl-sac {TASK} --num-envs 0", "num_envs: got 0"),
         ("train sl-sac pyslsac/LinearQuadratc-v0", TASK),
+        ("train sl-sac nowhere:Task-v0", "No module named 'nowhere'"),
+        ("train sl-sac gymnasium:Nowhere-v0", "there is no task 'gymnasium:Nowhere-v0'"),
         (f"train sl-sac {TASK} --config nowhere.yaml", "nowhere.yaml cannot be read"),
         ("train --quiet", "needs ALGO and TASK"),
         ("train --resume nowhere", "nowhere"),

@@ -71,14 +71,24 @@ def creator(task: str | Callable[..., Any], backend: str) -> Callable[..., Any]:
     origin = str(known[task].entry_point) if task in known else task
     if backend == "safety-gymnasium" or (backend == "auto" and origin.startswith(("Safety", "safety_gymnasium."))):
         return functools.partial(safety_gymnasium.make, task)
-    if ":" in task:  # gymnasium imports the module before the colon
-        return functools.partial(gymnasium.make, task, disable_env_checker=True)
+    if ":" in task:
+        return functools.partial(make_own, task)
     if task not in known:
         raise TaskError(
             f"there is no task {task!r}{close_matches(task, known)}; `pyslsac list tasks` shows what there is, "
             "and a Gymnasium id of your own is written module:Id"
         )
     return functools.partial(gymnasium.make, gymnasium.spec(task), disable_env_checker=True)
+
+
+def make_own(task: str, **kwargs: Any) -> Any:
+    """The environment "module:Id": gymnasium imports the module, which registers the id."""
+    import gymnasium
+
+    try:
+        return gymnasium.make(task, disable_env_checker=True, **kwargs)
+    except (ModuleNotFoundError, gymnasium.error.UnregisteredEnv) as error:
+        raise TaskError(f"there is no task {task!r}: {error}") from error
 
 
 def register() -> None:
