@@ -8,8 +8,8 @@ from torch import Tensor
 from pyslsac.ops import _library
 from pyslsac.ops.reference import asgld as reference
 
-VARIANTS = ("asgld", "asgld-preconditioned", "psgld", "sgld")
-CLIPS = ("grad_norm", "drift_value", "drift_norm", "none")
+VARIANTS, CLIPS, wide = reference.VARIANTS, reference.CLIPS, reference.wide
+COMPILED = (torch.float32, torch.float64, torch.bfloat16)  # parameters of another dtype go to the reference
 
 _op = _library.define(
     "asgld_(Tensor(a!)[] params, Tensor[] grads, Tensor(b!)[] exp_avgs, Tensor(c!)[] exp_avg_sqs, "
@@ -51,10 +51,11 @@ def asgld_(
     found_inf: Tensor | None = None,
     fused: bool = True,
 ) -> None:
-    """Move `params` one aSGLD step in place, with their moments, residuals and targets; `steps` are read, not advanced.
+    """Move `params` one aSGLD step in place, with their moments, residuals and targets; `steps` are only read.
 
-    g ← grad / grad_scale (negated to maximise), clipped;   m ← β₁ m + (1-β₁) g;   v ← β₂ v + (1-β₂) g²;   G = 1 / (√v + eps)
-    θ ← θ + δ,   δ = -lr (D + weight_decay θ) + √(2 lr temperature) S ξ,   ξ ~ N(0, I),   then target += polyak (θ - target)
+    g ← grad / grad_scale (negated to maximise), clipped;   m ← β₁ m + (1-β₁) g;   v ← β₂ v + (1-β₂) g²
+    θ ← θ + δ,   δ = -lr (D + weight_decay θ) + √(2 lr temperature) S ξ,   ξ ~ N(0, I),   G = 1 / (√v + eps)
+    target ← target + polyak (θ - target)
 
         variant                 D              S
         "asgld"                 g + bias G m   1
@@ -64,25 +65,28 @@ def asgld_(
 
     clip: "grad_norm" bounds the L2 norm of g, "drift_norm" that of D, one norm a network over all its tensors;
     "drift_value" bounds each |D|; None clips nothing. Norms add chunks of 4,096 in float64 in index order.
-    Without noise and residual θ is one fused multiply-add of D: with bias = 0 and clip = None, torch.optim.SGD bit for bit.
+    Without noise and residual θ moves by one fused multiply-add: with bias = 0 and clip = None it is torch.optim.SGD,
+    bit for bit.
 
-    params, grads: lists of tensors of one shape a pair; the leading axis of each tensor splits into `networks` equal networks
-    and into R = len(seed) equal runs. exp_avgs ("asgld*") and exp_avg_sqs (all but "sgld"): float64 for float64
-    parameters, else float32. residuals, targets: one a parameter, or none. A residual keeps what rounding θ lost.
+    params, grads: lists of tensors, alike in pairs; each splits evenly into `networks` networks and R = len(seed) runs.
+    exp_avgs ("asgld*") and exp_avg_sqs (all but "sgld"): float64 for float64 parameters, else float32. residuals,
+    targets: one a parameter, or none. A residual keeps what rounding θ lost.
     steps: int64 scalars, one a parameter. ξ of element i of a run is number offsets[p] + i of the Philox sequence
     (seed[r], steps[p], streams[p]); streams default to list positions. Where found_inf is not 0 nothing changes at all.
     fused=False runs the reference. Raises RuntimeError where an argument does not fit.
 
-    Source: Kim, Song & Liang 2020, "Stochastic gradient Langevin dynamics with adaptive drifts"; SL-SAC, eq. 3 and 37-41.
+    Source: Kim, Song & Liang 2020, "Stochastic gradient Langevin dynamics with adaptive drifts"; Keswani et al. 2026,
+    eqs. 3 and 37-41.
     """
     if not params:
         return
-    grads = [g.contiguous() for g in grads]
+    compiled = fused and all(param.dtype in COMPILED for param in params)
     written = [list(tensors) for tensors in (params, exp_avgs, exp_avg_sqs, residuals, targets)]
     dense = [[t.contiguous() for t in tensors] for tensors in written]
-    (_op if fused else reference.asgld_)(
-        dense[0], grads, *dense[1:], list(steps), _library.seed_tensor(seed), _number(lr), _number(temperature),
-        grad_scale, found_inf, list(range(len(params))) if streams is None else list(streams),
+    (_op if compiled else reference.asgld_)(
+        dense[0], [g.contiguous() for g in grads], *dense[1:], list(steps), _library.seed_tensor(seed),
+        _library.per_run(lr, torch.float64), _library.per_run(temperature, torch.float64), grad_scale, found_inf,
+        list(range(len(params))) if streams is None else list(streams),
         [0] * len(params) if offsets is None else list(offsets), networks, bias, *betas, eps, weight_decay,
         variant, clip or "none", clip_threshold, maximize, noise, polyak,
     )  # fmt: skip
@@ -90,9 +94,5 @@ def asgld_(
         for tensor, copy in zip(before, after, strict=True):
             if copy is not tensor:
                 tensor.copy_(copy)
-        if before:
+        if before and not torch.compiler.is_compiling():
             torch.autograd.graph.increment_version(before)
-
-
-def _number(value: float | Tensor) -> Tensor:
-    return value if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
