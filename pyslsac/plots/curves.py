@@ -74,11 +74,13 @@ class Run:
         if self.cost_limit is None:
             return "no cost limit is recorded"
         over, episodes = self.last("Metrics/EpisodesOverLimit"), self.last("Metrics/Episodes")
+        if not episodes > 0:
+            return "no training episode has ended yet"
         multiplier = max(self.curve("Metrics/LagrangeMultiplier")[1], default=math.nan)
         return (
             f"the constraint was {'active' if over > 0 else 'never active'}: {over:.0f} of {episodes:.0f} training "
             f"episodes went over the limit {self.cost_limit:g}, the largest multiplier was {multiplier:.4g}, "
-            f"the last ten episodes cost {self.last('Metrics/EpCost'):.4g} on average"
+            f"the last {min(episodes, 10):.0f} episodes cost {self.last('Metrics/EpCost'):.4g} on average"
         )
 
 

@@ -137,7 +137,9 @@ def test_the_constraint_is_described_in_words(tmp_path):
     (run,) = find_runs([tmp_path])
     assert run.constraint() == (
         "the constraint was active: 3 of 5 training episodes went over the limit 25, "
-        "the largest multiplier was 0.2, the last ten episodes cost 25 on average"
+        "the largest multiplier was 0.2, the last 5 episodes cost 25 on average"
     )
+    write_run(tmp_path, "lac", **{"Metrics/Episodes": [0] * 5})
+    assert find_runs([tmp_path / "lac"])[0].constraint() == "no training episode has ended yet"
     write_run(tmp_path, "cpo", **counts | {"Metrics/EpisodesOverLimit": [0] * 5})
     assert find_runs([tmp_path / "cpo"])[0].constraint().startswith("the constraint was never active: 0 of 5")
