@@ -128,7 +128,11 @@ class Agent:
             )
         self.counters = dict(state["counters"])
         for name, part in self.parts.items():
-            part.load_state_dict(copy.deepcopy(state["parts"][name]))  # torch's optimizers keep what they are given
+            saved = copy.deepcopy(state["parts"][name])  # torch's optimizers keep what they are given
+            for group, own in zip(saved.get("param_groups", ()), getattr(part, "param_groups", ()), strict=True):
+                if "members" in own:
+                    group["members"] = own["members"]  # the state may come from a stack of more runs
+            part.load_state_dict(saved)
 
     def select(self, keep: Sequence[int]) -> Agent:
         """An agent of the runs `keep` alone, which go on exactly as they would have."""
