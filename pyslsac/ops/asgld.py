@@ -1,6 +1,6 @@
 """Adaptive stochastic-gradient Langevin dynamics: one in-place step over a list of parameters, noise included."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -83,7 +83,8 @@ def asgld_(
     compiled = fused and all(param.dtype in COMPILED for param in params)
     written = [list(tensors) for tensors in (params, exp_avgs, exp_avg_sqs, residuals, targets)]
     dense = [[t.contiguous() for t in tensors] for tensors in written]
-    (_op if compiled else reference.asgld_)(
+    op: Callable[..., None] = _op if compiled else reference.asgld_
+    op(
         dense[0], [g.contiguous() for g in grads], *dense[1:], list(steps), _library.seed_tensor(seed),
         _library.per_run(lr, torch.float64), _library.per_run(temperature, torch.float64), grad_scale, found_inf,
         list(range(len(params))) if streams is None else list(streams),

@@ -50,7 +50,7 @@ def _sums(group: dict[str, Any], params: list[Tensor], states: list[dict[str, An
     parts = [local(real(p)) for p in params]
     exp_avgs, exp_avg_sqs = ([local(s[key]) for s in states if key in s] for key in ("exp_avg", "exp_avg_sq"))
     clip = (networks, group["clip"] or "none", group["clip_threshold"])
-    grads = gradients([local(real(p.grad)) for p in params], *clip, group["maximize"], None)
+    grads = gradients([local(real(p.grad)) for p in params if p.grad is not None], *clip, group["maximize"], None)
     pulls = drifts(grads, exp_avgs, exp_avg_sqs, networks, group["bias"], eps, variant, *clip[1:])
     for param, pull, v in zip(parts, pulls, exp_avg_sqs or [None] * len(parts), strict=True):
         sigma = torch.as_tensor((2.0 * lr * temperature) ** 0.5 * noise_gain(variant, v, eps), dtype=torch.float64)

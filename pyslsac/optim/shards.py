@@ -26,6 +26,11 @@ def local(tensor: Any) -> Tensor:
     return tensor.to_local() if is_sharded(tensor) else tensor
 
 
+def whole(tensor: Any) -> Tensor:
+    """A sharded tensor gathered from all ranks; any other as it is."""
+    return tensor.full_tensor() if is_sharded(tensor) else tensor
+
+
 def offset_of(param: Any) -> int:
     """The number of this rank's first element in the whole parameter, so that a shard draws the noise of its elements.
 
@@ -52,7 +57,7 @@ def clip_sharded(grads: Sequence[Tensor], threshold: float, grad_scale: Tensor |
     """`grads` scaled to a norm of at most `threshold` over all ranks, in one reduction as torch has it."""
     kinds = [g for g in grads if is_sharded(g)], [g for g in grads if not is_sharded(g)]
     norms = [torch.nn.utils.get_total_norm(kind) for kind in kinds if kind]
-    total = torch.stack([n.full_tensor() if is_sharded(n) else n for n in norms]).norm()
+    total = torch.stack([whole(n) for n in norms]).norm()
     if grad_scale is not None:
         total = total / grad_scale
     factor = (threshold / (total + 1e-6)).clamp(max=1.0)
