@@ -20,16 +20,17 @@ inline __attribute__((always_inline)) void move_tile(const LangevinStep<T>& args
                                                      int64_t count, T run_sum, const float* xi) {
   const T step_size = args.step_size[run], noise = sqrt_rn(step_size * args.temperature[run]);
   const T push = T{0.5} * step_size * args.drift_scale[run], low = args.low, high = args.high;
-  for (int64_t sample = 0; sample < count; ++sample) {
-    const int64_t offset = (run * args.batch + first + sample) * args.dim;
+  const bool own = args.limit == GradLimit::normalize || args.limit == GradLimit::cap_sample;
+  const int64_t parts = own ? count : 1, size = own ? args.dim : count * args.dim;  // elements under one factor
+  for (int64_t part = 0; part < parts; ++part) {
+    const int64_t offset = (run * args.batch + first) * args.dim + part * size;
     const T* grad = args.grad + offset;
     T* action = args.action + offset;
-    const bool own = args.limit == GradLimit::normalize || args.limit == GradLimit::cap_sample;
-    const T sum = own ? sample_sum_squares(grad, args.dim) : run_sum;
+    const float* normal = xi + part * size;
+    const T sum = own ? sample_sum_squares(grad, size) : run_sum;
     const T scale = push * limit_factor(args.limit, args.grad_cap, sum);
-    const float* normal = xi + sample * args.dim;
 #pragma GCC ivdep
-    for (int64_t i = 0; i < args.dim; ++i)
+    for (int64_t i = 0; i < size; ++i)
       action[i] = langevin_move(action[i], grad[i], static_cast<T>(normal[i]), scale, noise, low, high);
   }
 }

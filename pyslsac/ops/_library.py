@@ -15,8 +15,8 @@ LIBRARY = torch.library.Library("pyslsac", "DEF")
 OPS: list[str] = []
 FOLDER = Path(__file__).parent.parent / "lib"
 MENDING = (
-    "install a C++17 compiler (and nvcc for CUDA) and torch >= 2.11 in this environment, then run "
-    "`pip install --force-reinstall --no-deps --no-cache-dir` on pyslsac, or in a checkout `make build`"
+    "install a C++17 compiler (and nvcc for CUDA) and torch >= 2.11 in this environment, then, in the checkout, run "
+    "`pip install --force-reinstall --no-deps .` (or `make build` when you run from the checkout)"
 )
 
 
