@@ -30,7 +30,7 @@ HOST_DEVICE void add_pair(Real pred, Real target, Real above, Real below, Real k
   const Real capped = kappa < u ? kappa : u;
   const Real slope = capped < -kappa ? -kappa : capped;
   const Real weighted = (u < 0 ? below : above) * slope;
-  *loss += weighted * (u - Real(0.5) * slope);
+  *loss = fma_rn(weighted, fma_rn(Real(-0.5), slope, u), *loss);
   *slopes += weighted;
 }
 
