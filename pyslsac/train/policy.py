@@ -17,6 +17,7 @@ from pyslsac.envs import VectorEnv, make_vec
 from pyslsac.train.atomic import write_atomic
 from pyslsac.train.checkpoint import read_latest
 from pyslsac.train.evaluate import evaluate, summarise
+from pyslsac.train.plan import CALLABLE
 from pyslsac.train.settings import Settings, read_settings
 
 
@@ -70,8 +71,11 @@ def evaluate_run(
     """Play `episodes` episodes with the run in `folder`; what came out, as it is now in its eval.json.
 
     The first episodes are those that training itself plays at this step, so the same number of them gives the same.
+    Raises ValueError for a task that was given as a function.
     """
     settings, agent, state = load_run(folder, device)
+    if settings.task.startswith(CALLABLE):
+        raise ValueError(f"{folder} was trained on {settings.task}, which has no name to make it by: use load_policy")
 
     def make(count: int, seeds: list[int]) -> VectorEnv:
         return make_vec(settings.task, num_envs=count, seed=seeds, cost_key=settings.cost_key, **settings.env)

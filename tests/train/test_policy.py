@@ -8,7 +8,7 @@ import torch
 
 import pyslsac
 from pyslsac.train.checkpoint import CheckpointError
-from pyslsac.train.policy import Policy, load_run
+from pyslsac.train.policy import Policy, evaluate_run, load_run
 
 TINY = dict(width=8, ensemble=1, quantiles=2, target_quantiles=2, risk_quantiles=2, cosines=4, batch_size=8)
 
@@ -75,3 +75,13 @@ def test_no_run_and_no_checkpoint_are_told_apart(folder, tmp_path):
     shutil.copy(folder / "config.yaml", bare)
     with pytest.raises(CheckpointError, match="no good checkpoint"):
         pyslsac.load_policy(bare)
+
+
+def test_a_task_given_as_a_function_cannot_be_evaluated_by_name(folder, tmp_path):
+    copy = tmp_path / "seed-003"
+    shutil.copytree(folder, copy)
+    config = copy / "config.yaml"
+    config.write_text(config.read_text().replace("task: pyslsac/LinearQuadratic-v0", "task: callable tests.Task"))
+    assert pyslsac.load_policy(copy).env_steps == 60
+    with pytest.raises(ValueError, match=r"was trained on callable tests\.Task"):
+        evaluate_run(copy, 1)
