@@ -52,7 +52,8 @@ def _sums(group: dict[str, Any], params: list[Tensor], states: list[dict[str, An
     clip = (networks, group["clip"] or "none", group["clip_threshold"])
     grads = gradients([local(real(p.grad)) for p in params if p.grad is not None], *clip, group["maximize"], None)
     pulls = drifts(grads, exp_avgs, exp_avg_sqs, networks, group["bias"], eps, variant, *clip[1:])
-    for param, pull, v in zip(parts, pulls, exp_avg_sqs or [None] * len(parts), strict=True):
+    none: list[None] = [None] * len(parts)
+    for param, pull, v in zip(parts, pulls, exp_avg_sqs or none, strict=True):
         sigma = torch.as_tensor((2.0 * lr * temperature) ** 0.5 * noise_gain(variant, v, eps), dtype=torch.float64)
         sigma = sigma.to(param.device).expand(param.shape)
         moves = (sigma > 0).double() if group["compensated"] else movable(param, sigma)
