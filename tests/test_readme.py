@@ -42,9 +42,9 @@ def commands() -> list[tuple[str, list[str]]]:
     ]
 
 
-def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    threads = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=os.environ | threads | environment)
+def run(*command: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
 
 
 @functools.cache
@@ -67,7 +67,8 @@ def test_commands_exist(place: str, words: list[str]) -> None:
         targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
         assert {word for word in arguments if "=" not in word} <= targets, place
     elif program == "pyslsac":
-        shown = help_of(*arguments[: 2 if arguments[0] == "train" else 1])
+        algorithm = [word for word in arguments[1:2] if arguments[0] == "train" and not word.startswith("-")]
+        shown = help_of(arguments[0], *algorithm)
         options = {word.partition("=")[0] for word in arguments if word.startswith("--")}
         missing = {option for option in options if option not in shown}
         assert not missing, f"{place}: pyslsac {arguments[0]} --help does not show {missing}"
@@ -76,15 +77,14 @@ def test_commands_exist(place: str, words: list[str]) -> None:
         assert (ROOT / script.removeprefix("./")).exists() or script.startswith(".venv"), place
 
 
-@pytest.mark.parametrize(("place", "code"), blocks("python"), ids=lambda v: v if v[-1].isdigit() else "")
-def test_python_runs_as_written(place: str, code: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_python_runs_as_written(page: Path, tmp_path: Path) -> None:
+    """A page's blocks, in order, in one script: a block may use what an earlier one made."""
+    code = [text for place, text in blocks("python") if place.startswith(f"{page.relative_to(ROOT)}:")]
     script = tmp_path / "example.py"
-    script.write_text(code, encoding="utf-8")
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    answer = subprocess.run(
-        [sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True, env=environment
-    )
-    assert answer.returncode == 0, f"{place}:\n{answer.stdout[-2000:]}\n{answer.stderr[-4000:]}"
+    script.write_text("\n".join(code), encoding="utf-8")
+    answer = run(sys.executable, str(script), folder=tmp_path)
+    assert answer.returncode == 0, f"{answer.stdout[-2000:]}\n{answer.stderr[-4000:]}"
 
 
 def test_generated_tables_are_up_to_date() -> None:
