@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pyslsac.envs.errors import TaskError, WorkerDied, WorkerError
-    from pyslsac.envs.make import list_tasks, make_vec
+    from pyslsac.envs.make import list_tasks, make_vec, register
     from pyslsac.envs.single import spread_seed
     from pyslsac.envs.vector import VectorEnv
 
-__all__ = ["TaskError", "VectorEnv", "WorkerDied", "WorkerError", "list_tasks", "make_vec", "spread_seed"]
+__all__ = ["TaskError", "VectorEnv", "WorkerDied", "WorkerError", "list_tasks", "make_vec", "register", "spread_seed"]
 
 _HOMES = {
     "TaskError": "errors",
@@ -18,6 +18,7 @@ _HOMES = {
     "WorkerError": "errors",
     "list_tasks": "make",
     "make_vec": "make",
+    "register": "make",
     "spread_seed": "single",
 }
 

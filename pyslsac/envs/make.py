@@ -48,8 +48,13 @@ def make_vec(
     name = task if isinstance(task, str) else getattr(task, "__name__", repr(task))
     make = functools.partial(make_single, create, name, cost_key=cost_key, horizon=horizon)
     if workers is None:  # a toy's step is shorter than a message
-        workers = 0 if task in TOYS else len(os.sched_getaffinity(0))
+        workers = 0 if task in TOYS else _cores()
     return VectorEnv(make, seeds=env_seeds(seed, num_envs), workers=min(workers, num_envs))
+
+
+def _cores() -> int:
+    """How many processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def make_single(create: Callable[[], Any], name: str, **options: Any) -> Single:
@@ -92,7 +97,7 @@ def make_own(task: str, **kwargs: Any) -> Any:
 
 
 def register() -> None:
-    """Make the toys known to gymnasium.make; an installed pyslsac does so when gymnasium is imported."""
+    """Make the toys known to gymnasium.make; make_vec does so by itself."""
     from gymnasium.envs import registration
 
     for name, (entry_point, steps) in TOYS.items():

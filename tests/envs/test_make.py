@@ -10,8 +10,7 @@ import gymnasium
 import numpy as np
 import pytest
 
-from pyslsac.envs import TaskError, list_tasks, make_vec
-from pyslsac.envs.make import register
+from pyslsac.envs import TaskError, list_tasks, make_vec, register
 from tests.envs.tiny_task import Tiny
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from pyslsac.envs import VectorEnv, make_vec
 from pyslsac.envs.single import Single, episode_seed
-from tests.envs.tiny_task import Tiny
+from tests.envs.tiny_task import HIGH, LOW, Tiny
 
 NAME = "tests.envs.tiny_task:Tiny-v0"
 N = 5
@@ -80,6 +80,7 @@ def test_it_is_a_gymnasium_vector_env(serial: VectorEnv) -> None:
     assert (serial.spec_.obs_dim, serial.spec_.act_dim, serial.spec_.horizon) == (3, 2, 7)
     mode = getattr(gymnasium.vector, "AutoresetMode", None)
     assert serial.metadata == ({"autoreset_mode": mode.SAME_STEP} if mode else {})
+    assert serial.task_action_space == gymnasium.spaces.Box(LOW, HIGH)
     obs, reward, terminated, truncated, info = serial.step(serial.action_space.sample())
     for flags in (terminated, truncated, info["_final_obs"]):
         assert flags.shape == (N,) and flags.dtype == np.bool_
