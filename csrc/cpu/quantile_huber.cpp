@@ -9,7 +9,7 @@ namespace {
 
 constexpr int64_t kLanes = 32;  // predictions side by side, of one row
 
-// The lanes meet one target after another, their sums side by side in registers; the sums of a row are then added in the
+// The lanes meet one target after another, their sums side by side in registers; a row's sums are then added in the
 // order of its predictions. So neither rows nor SIMD width nor threads change a bit.
 template <typename T>
 HOST_DEVICE void quantile_huber_rows(const QuantileHuber<T>& args, int64_t begin, int64_t end) {
