@@ -99,7 +99,9 @@ class Session:
                 values |= self._evaluate(settings.eval_episodes)
         values |= self._counters()
         with loop.clock.time("Time/Log"):
-            self._log(values)
+            for place, run in enumerate(self.files):
+                run.write_row({name: column[place].item() for name, column in values.items()})
+            self.display.epoch(loop.env_steps, loop.seeds, values)
         goes_on = self.on_epoch is None or self.on_epoch(values) is not False
         if final or not goes_on or self.epoch % settings.checkpoint_every == 0:
             self.save()
@@ -118,11 +120,6 @@ class Session:
             **seconds,
         }
         return {name: np.full(runs, number) for name, number in numbers.items()}
-
-    def _log(self, values: Mapping[str, np.ndarray]) -> None:
-        for place, run in enumerate(self.files):
-            run.write_row({name: column[place].item() for name, column in values.items()})
-        self.display.epoch(self.loop.env_steps, self.loop.seeds, values)
 
     def _evaluate(self, count: int) -> dict[str, np.ndarray]:
         loop = self.loop
