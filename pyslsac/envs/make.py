@@ -42,8 +42,8 @@ def make_vec(
     """
     from pyslsac.envs.vector import VectorEnv
 
-    if num_envs < 1:
-        raise TaskError(f"num_envs is {num_envs}, wanted at least 1")
+    if num_envs < 1 or (workers is not None and workers < 0):
+        raise TaskError(f"num_envs is {num_envs}, wanted at least 1; workers is {workers}, wanted None or at least 0")
     create = functools.partial(creator(task, backend), **kwargs)
     name = task if isinstance(task, str) else getattr(task, "__name__", repr(task))
     make = functools.partial(make_single, create, name, cost_key=cost_key, horizon=horizon)

@@ -85,14 +85,14 @@ def _serve(pipe: Connection, make: bytes, first: int, count: int) -> None:
             pipe.send_bytes(pickle.dumps(_portable(error)))
             return
         pipe.send_bytes(pickle.dumps(group.sizes))
-        while (message := pipe.recv_bytes()) is not None:
+        method = ""
+        while method != "close":
+            message = pipe.recv_bytes()
+            method, args = ("step", ()) if message == _STEP else pickle.loads(message)
             try:
-                method, args = ("step", ()) if message == _STEP else pickle.loads(message)
                 result = getattr(group, method)(*args)
             except Exception as error:
                 result = _portable(error)
-            if method == "close":
-                return
             pipe.send_bytes(_DONE if result is None else pickle.dumps(result))
 
 

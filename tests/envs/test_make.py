@@ -58,6 +58,7 @@ def test_the_constructor_gets_the_other_arguments() -> None:
         ("Tinny-v0", {"backend": "gymnasium"}, r"close to it: .*Tiny-v0"),
         ("Tiny-v0", {"backend": "safety-gymnasum"}, r"no backend 'safety-gymnasum' \(close to it: safety-gymnasium"),
         ("Tiny-v0", {"num_envs": 0}, "num_envs is 0"),
+        ("Tiny-v0", {"workers": -1}, "workers is -1"),
     ],
 )
 def test_what_cannot_be_named_is_told_with_what_is_close(task: str, options: dict[str, Any], message: str) -> None:
