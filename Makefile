@@ -46,6 +46,7 @@ demo: setup  ## Train, evaluate and plot; ends with what the constraint did. Run
 	$(BIN)/pyslsac plot $(DEMO_OUT) --out $(DEMO_OUT)/demo.png
 
 test: lint  ## Linters, type checker and every test
+	$(BIN)/pyslsac doctor
 	$(BIN)/python -m pytest
 
 lint: setup  ## ruff, clang-format and mypy
