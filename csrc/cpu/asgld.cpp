@@ -6,6 +6,7 @@ namespace pyslsac {
 
 namespace {
 
+constexpr int64_t kPiece = 256;   // elements whose normals are made while memory brings the rest
 constexpr int64_t kBlock = 1024;  // elements that go through all stages in the first-level cache
 
 template <typename T>
@@ -13,23 +14,31 @@ HOST_DEVICE T* at(void* data, int64_t first) {
   return data ? static_cast<T*>(data) + first : nullptr;
 }
 
-// x <- the drift of elements first .. first + count - 1, unclipped; their moments take the gradient if `fresh`.
+template <Variant V, typename S, typename T>
+HOST_DEVICE void drift_of(const AsgldElement<T>& e, const S* grad, T* m, T* v, int64_t count, bool fresh, T* x) {
+  constexpr bool first = V != Variant::psgld && V != Variant::sgld, second = V != Variant::sgld;
+  for (int64_t i = 0; i < count; ++i) {
+    const T g = e.gradient(widen(grad[i]));
+    T mean{}, square{};
+    if constexpr (first) m[i] = mean = fresh ? e.first_moment(m[i], g) : m[i];
+    if constexpr (second) v[i] = square = fresh ? e.second_moment(v[i], g) : v[i];
+    x[i] = e.bounded(e.drift(V, g, mean, square));
+  }
+}
+
+// x <- the drift of elements first .. first + count - 1; their moments take the gradient if `fresh`.
 template <typename S, typename T = Wide<S>>
 HOST_DEVICE void drift(const Asgld& args, const AsgldElement<T>& e, const AsgldTensor& t, int64_t first, int64_t count,
                        bool fresh, T* x) {
   const S* grad = static_cast<const S*>(t.grad) + first;
   T *m = at<T>(t.exp_avg, first), *v = at<T>(t.exp_avg_sq, first);
-  for (int64_t i = 0; i < count; ++i) x[i] = e.gradient(widen(grad[i]));
-  if (m && fresh)
-    for (int64_t i = 0; i < count; ++i) m[i] = e.first_moment(m[i], x[i]);
-  if (v && fresh)
-    for (int64_t i = 0; i < count; ++i) v[i] = e.second_moment(v[i], x[i]);
-  if (args.variant == Variant::asgld)
-    for (int64_t i = 0; i < count; ++i) x[i] = e.drift(Variant::asgld, x[i], m[i], v[i]);
-  if (args.variant == Variant::preconditioned)
-    for (int64_t i = 0; i < count; ++i) x[i] = e.drift(Variant::preconditioned, x[i], m[i], v[i]);
-  if (args.variant == Variant::psgld)
-    for (int64_t i = 0; i < count; ++i) x[i] = e.drift(Variant::psgld, x[i], T{}, v[i]);
+  switch (args.variant) {
+    case Variant::asgld: return drift_of<Variant::asgld>(e, grad, m, v, count, fresh, x);
+    case Variant::preconditioned: return drift_of<Variant::preconditioned>(e, grad, m, v, count, fresh, x);
+    case Variant::psgld: return drift_of<Variant::psgld>(e, grad, m, v, count, fresh, x);
+    case Variant::sgld: return drift_of<Variant::sgld>(e, grad, m, v, count, fresh, x);
+    case Variant::biasless: return drift_of<Variant::biasless>(e, grad, m, v, count, fresh, x);
+  }
 }
 
 template <typename T>
@@ -58,24 +67,39 @@ HOST_DEVICE void move(const Asgld& args, const AsgldElement<T>& e, const AsgldTe
   S *theta = at<S>(t.param, first), *target = at<S>(t.target, first);
   T *residual = at<T>(t.residual, first), *v = at<T>(t.exp_avg_sq, first);
   drift<S>(args, e, t, first, count, args.clip != Clip::drift_norm, x);
-  for (int64_t i = 0; i < count; ++i) x[i] = e.bounded(x[i]);
   if (e.decay != 0)
     for (int64_t i = 0; i < count; ++i) x[i] = fma_rn(e.decay, widen(theta[i]), x[i]);
+  const bool gained = args.variant == Variant::preconditioned;
   if (!e.noisy && !residual)
     for (int64_t i = 0; i < count; ++i) theta[i] = narrow<S>(fma_rn(e.minus_lr, x[i], widen(theta[i])));
-  else
+  else if (!e.noisy)
     for (int64_t i = 0; i < count; ++i) x[i] = x[i] * e.minus_lr;
-  if (e.noisy && args.variant == Variant::preconditioned)
-    for (int64_t i = 0; i < count; ++i) x[i] = x[i] + e.noise(Variant::preconditioned, v[i], xi[i]);
-  else if (e.noisy)
-    for (int64_t i = 0; i < count; ++i) x[i] = x[i] + e.noise(Variant::asgld, T{}, xi[i]);
+  else if (gained)
+    for (int64_t i = 0; i < count; ++i)
+      x[i] = x[i] * e.minus_lr + e.noise(Variant::preconditioned, v[i], static_cast<T>(xi[i]));
+  else if (residual)
+    for (int64_t i = 0; i < count; ++i) x[i] = x[i] * e.minus_lr + e.noise(Variant::asgld, T{}, static_cast<T>(xi[i]));
+  else
+    for (int64_t i = 0; i < count; ++i)
+      theta[i] = narrow<S>(widen(theta[i]) + (x[i] * e.minus_lr + e.noise(Variant::asgld, T{}, static_cast<T>(xi[i]))));
   if (residual)
     for (int64_t i = 0; i < count; ++i)
       theta[i] = e.template compensated<S>(widen(theta[i]), x[i] + residual[i], &residual[i]);
-  else if (e.noisy)
+  else if (e.noisy && gained)
     for (int64_t i = 0; i < count; ++i) theta[i] = narrow<S>(widen(theta[i]) + x[i]);
   if (target)
     for (int64_t i = 0; i < count; ++i) target[i] = narrow<S>(e.followed(widen(target[i]), widen(theta[i])));
+}
+
+// Asks for what a piece will need while its normals are made: else memory and arithmetic take turns.
+template <typename S>
+HOST_DEVICE void prefetch(const AsgldTensor& t, int64_t first, int64_t count) {
+  for (const void* data : {static_cast<const void*>(t.param), t.grad, static_cast<const void*>(t.exp_avg),
+                           static_cast<const void*>(t.exp_avg_sq)}) {
+    const int64_t each = data == t.param || data == t.grad ? sizeof(S) : sizeof(Wide<S>);
+    for (int64_t byte = 0; data && byte < count * each; byte += 64)
+      __builtin_prefetch(static_cast<const char*>(data) + first * each + byte);
+  }
 }
 
 template <typename S>
@@ -84,7 +108,11 @@ HOST_DEVICE void step(const Asgld& args, const AsgldChunk& c) {
   const AsgldElement<Wide<S>> e(args, args.norms() ? args.factors[c.network] : 1.0);
   for (int64_t done = 0; done < c.count; done += kBlock) {
     const int64_t count = std::min(kBlock, c.count - done);
-    if (e.noisy) philox_normal_fill(xi, count, c.number + done, args.seed[c.run], *c.tensor->step, c.tensor->stream);
+    for (int64_t i = 0; e.noisy && i < count; i += kPiece) {
+      const int64_t piece = std::min(kPiece, count - i);
+      prefetch<S>(*c.tensor, c.first + done + i, piece);
+      philox_normal_fill(xi + i, piece, c.number + done + i, args.seed[c.run], *c.tensor->step, c.tensor->stream);
+    }
     move<S>(args, e, *c.tensor, c.first + done, count, xi);
   }
 }
