@@ -34,6 +34,7 @@ class OffPolicy:
         self.meter, self.clock = Meter(), Clock()
         self.env_steps = self.updates = 0
         self.obs = np.empty(0, np.float32)  # [R0 n, S]
+        self.action = np.zeros((len(seeds), num_envs, 0), np.float32)  # [R, n, A], the last one taken
 
     def reset(self) -> None:
         self.obs, _ = self.venv.reset()
@@ -42,8 +43,8 @@ class OffPolicy:
         """One vector step: `num_envs` environment steps, and the updates they entitle to, for every run."""
         with self.clock.time("Time/Act"):
             obs = self._live(self.obs)  # [R, n, S]
-            action = self._act(obs)  # [R, n, A]
-            self.venv.step_async(self._all(action))
+            self.action = self._act(obs)
+            self.venv.step_async(self._all(np.nan_to_num(self.action)))  # a failed run must not break its environment
         with self.clock.time("Time/Update"):
             self._update()
         with self.clock.time("Time/Wait"):
@@ -52,7 +53,7 @@ class OffPolicy:
             reward, cost, ended = self._live(reward), self._live(info["cost"]), self._live(terminated)
             kept = self.agent.stored_cost(torch.from_numpy(cost))
             scaled = reward * self.config.reward_scale
-            self.replay.add(obs, action, scaled, kept, self._live(info["final_obs"]), ended)
+            self.replay.add(obs, self.action, scaled, kept, self._live(info["final_obs"]), ended)
             for run, total in self.episodes.add(reward, cost, ended | self._live(truncated)):
                 self.agent.record_episode(run, total)
             self.agent.after_env_steps(self.num_envs)
@@ -90,6 +91,13 @@ class OffPolicy:
         full[self.places] = action
         return full.reshape(-1, action.shape[-1])
 
+    def bad_runs(self, *, wait: bool = True) -> dict[int, list[str]]:
+        """The runs with a NaN or an infinity, and where: in the last action, or in a metric, for which a device is awaited."""
+        bad = self.meter.bad_runs() if wait or self.replay.rows.device.type == "cpu" else {}
+        for run in np.nonzero(~np.isfinite(self.action).all(axis=(1, 2)))[0].tolist():
+            bad.setdefault(run, []).append("action")
+        return bad
+
     def read(self) -> dict[str, np.ndarray]:
         """The log's columns [R] since the last `read`."""
         values = {name: value.numpy() for name, value in self.meter.read().items()}
@@ -101,6 +109,7 @@ class OffPolicy:
         self.agent, self.replay = self.agent.select(list(keep)), self.replay.select(keep)
         self.episodes.select(keep)
         self.meter.select(keep)
+        self.action = self.action[list(keep)]
         self.seeds = [self.seeds[run] for run in keep]
         self.places = [self.places[run] for run in keep]
 

@@ -53,8 +53,7 @@ class Session:
                         self._interrupt(watch.signum)
                     self.loop.step()
                     self.display.tick(self.loop.env_steps)
-                    if self.loop.replay.rows.device.type == "cpu":  # elsewhere looking would wait for the device
-                        self._drop(self.loop.meter.bad_runs())
+                    self._drop(self.loop.bad_runs(wait=False))
         except (WorkerError, OSError, CheckpointError) as error:
             with suppress(OSError):  # the disk may be what broke
                 self._end("broken off")
@@ -88,7 +87,7 @@ class Session:
 
     def _end_epoch(self, final: bool) -> bool:
         """Evaluate, log, checkpoint; False when `on_epoch` wants to stop before the end."""
-        self._drop(self.loop.meter.bad_runs())
+        self._drop(self.loop.bad_runs())
         loop, settings = self.loop, self.settings
         self.epoch = loop.env_steps // loop.config.steps_per_epoch
         values = loop.read()

@@ -7,11 +7,13 @@ import multiprocessing
 import os
 import signal
 
+import numpy as np
 import pytest
 import torch
 from tiny_run import assert_same_run, resume, rows, tiny_run
 
 from pyslsac.agents import SLSAC
+from pyslsac.envs.linear_quadratic import LinearQuadratic
 from pyslsac.train import checkpoint
 from pyslsac.train.checkpoint import read_latest
 from pyslsac.train.errors import CheckpointError, Interrupted, TrainingFailed
@@ -58,6 +60,18 @@ def test_a_nan_stops_its_run_alone(tmp_path, monkeypatch, checkpoint_every):
         assert all(torch.isfinite(p).all() for p in kept["loop"]["agent"]["parts"]["critics"].values())
 
 
+def test_a_nan_action_is_not_taken(tmp_path, monkeypatch):
+    """The environments see zeros in its place, and its run has failed."""
+    taken = []
+    honest = LinearQuadratic.step
+    monkeypatch.setattr(LinearQuadratic, "step", lambda env, action: taken.append(action) or honest(env, action))
+    poison(monkeypatch, [1], update=45, part="actor")
+    monkeypatch.setattr("pyslsac.train.meter.Meter.bad_runs", lambda meter: {})
+    result = tiny_run(tmp_path / "run", checkpoint_every=100)
+    assert result.seeds[1].failure == "not finite by update 48: action" and result.seeds[0].status == "finished"
+    assert np.isfinite(taken).all()
+
+
 def test_the_others_resume_without_the_failed_run(tmp_path, monkeypatch):
     def interrupt_at_80(columns):
         return bool(columns["TotalEnvSteps"][0] < 80)
@@ -84,7 +98,7 @@ def test_no_run_left(tmp_path, monkeypatch):
 
 def test_no_checkpoint_holds_a_nan(tmp_path, monkeypatch):
     """A NaN that no loss shows yet is found when parameters are about to be saved."""
-    poison(monkeypatch, [1], update=37, part="target_cost_critic")
+    poison(monkeypatch, [1], update=19, part="target_cost_critic")  # the last one before the checkpoint at step 40
     monkeypatch.setattr("pyslsac.train.meter.Meter.bad_runs", lambda meter: {})
     result = tiny_run(tmp_path / "run")
     assert result.seeds[1].status == "failed" and "target_cost_critic" in result.seeds[1].failure
