@@ -92,7 +92,7 @@ class OffPolicy:
         return full.reshape(-1, action.shape[-1])
 
     def bad_runs(self, *, wait: bool = True) -> dict[int, list[str]]:
-        """The runs with a NaN or an infinity, and where: in the last action, or in a metric, for which a device is awaited."""
+        """The runs with a NaN or an infinity in the last action or (awaiting the device) in a metric, and where."""
         bad = self.meter.bad_runs() if wait or self.replay.rows.device.type == "cpu" else {}
         for run in np.nonzero(~np.isfinite(self.action).all(axis=(1, 2)))[0].tolist():
             bad.setdefault(run, []).append("action")

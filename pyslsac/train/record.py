@@ -72,7 +72,16 @@ def facts_of(settings: Settings, seeds: list[int], precision: str) -> dict[str, 
 def differences(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """Those facts that bit-identity depends on and that have changed, in words."""
     names = ("runs", "num_envs", "threads", "precision", "device", "build", "versions", "processor")
-    return [f"{name} was {then.get(name)}, is {now[name]}" for name in names if then.get(name) != now[name]]
+    old, new = (_flat({name: facts.get(name) for name in names}) for facts in (then, now))
+    return [f"{name} was {old.get(name)}, is {new.get(name)}" for name in new | old if old.get(name) != new.get(name)]
+
+
+def _flat(facts: dict[str, Any]) -> dict[str, Any]:
+    """The same with "build": {"simd": ...} as "build simd"."""
+    flat: dict[str, Any] = {}
+    for name, value in facts.items():
+        flat |= {f"{name} {key}": item for key, item in value.items()} if isinstance(value, dict) else {name: value}
+    return flat
 
 
 def _version(package: str) -> str | None:

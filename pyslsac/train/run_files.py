@@ -64,6 +64,8 @@ class RunFiles:
         saved = state.get("files", {"rows": 0, "largest_multiplier": 0.0})
         self.largest_multiplier: float = saved["largest_multiplier"]
         self.evaluations = _evaluations(folder / "eval.json", state["session"]["logged_steps"] if state else -1)
+        if (folder / "eval.json").exists():
+            self._write_evaluations()
         self.counts: dict[str, Any] = {}
         self.record.set(status="running", facts=facts | {"seed": self.seed})
         if state and (changed := differences(state["facts"], facts)):
@@ -83,6 +85,9 @@ class RunFiles:
 
     def add_evaluation(self, evaluation: dict[str, Any]) -> None:
         self.evaluations.append(evaluation)
+        self._write_evaluations()
+
+    def _write_evaluations(self) -> None:
         write_atomic(self.folder / "eval.json", json.dumps({"evaluations": self.evaluations}, indent=1).encode())
 
     def count(self, loop: OffPolicy, place: int) -> None:
