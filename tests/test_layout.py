@@ -105,7 +105,13 @@ BUDGETS = (  # first match counts; the fused MLP kernels may take 400 lines
     ("pyslsac/train/*.py", 200),
     ("tests/**/*.py", 250),
 )
-JUSTIFIED: dict[str, tuple[int, str]] = {}  # file: (lines it may have, why it is one subject)
+JUSTIFIED: dict[str, tuple[int, str]] = {  # file: (lines it may have, why it is one subject)
+    "csrc/asgld.h": (125, "four variants, four clips, residual and target in one formula that host and device share"),
+    "csrc/bind/asgld.cpp": (155, "26 arguments, each refused by name"),
+    "csrc/cpu/asgld.cpp": (160, "the same stages serve the norm and the step, for three storage types"),
+    "csrc/cuda/asgld.cu": (195, "norm, its tree and the step work on one description of the list"),
+    "pyslsac/optim/asgld.py": (175, "the whole contract of a torch optimizer is one class"),
+}
 
 
 def budget(path: Path) -> int | None:
