@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -15,6 +16,7 @@ from pyslsac import ops
 from pyslsac.data import Batch, Spec
 from pyslsac.optim import Metrics
 
+Device = torch.device | str
 Precision = Literal["fp32", "bf16", "fp64"]
 STREAMS = 1 << 16  # noise streams below this one belong to optimizers
 
@@ -33,12 +35,17 @@ class OffPolicyConfig:
     precision: Precision = "fp32"  # bf16: hidden layers in bfloat16, weights, heads and losses in float32
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "buffer_size", "steps_per_epoch"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}: got {getattr(self, name)}, wanted at least 1")
-        for name in ("start_steps", "updates_per_step", "cost_limit"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name}: got {getattr(self, name)}, wanted at least 0")
+        check_range(self, 1, math.inf, "batch_size", "buffer_size", "steps_per_epoch")
+        check_range(self, 0, math.inf, "start_steps", "updates_per_step", "cost_limit")
+
+
+def check_range(config: object, low: float, high: float, *names: str) -> None:
+    """ValueError unless each of the fields `names` of `config` lies in [low, high]."""
+    for name in names:
+        value = getattr(config, name)
+        if not low <= value <= high:
+            wanted = f"at least {low}" if high == math.inf else f"a number in [{low}, {high}]"
+            raise ValueError(f"{name}: got {value}, wanted {wanted}")
 
 
 class Part(Protocol):
@@ -57,7 +64,7 @@ class Agent:
 
     config: Any
 
-    def __init__(self, spec: Spec, config: Any, seeds: Sequence[int], device: torch.device | str = "cpu") -> None:
+    def __init__(self, spec: Spec, config: Any, seeds: Sequence[int], device: Device = "cpu") -> None:
         self.spec, self.config, self.seeds = spec, config, [int(seed) for seed in seeds]
         self.device = torch.device(device)
         self.dtype = torch.float64 if config.precision == "fp64" else torch.float32
@@ -115,7 +122,7 @@ class Agent:
         return cost
 
     def state_dict(self) -> dict[str, Any]:
-        """A copy of everything learned. Tensors with an axis are stacked by run on axis 0; all else is common to runs."""
+        """A copy of all that is learned. Tensors with an axis are stacked by run on axis 0; the rest is common."""
         parts = {name: part.state_dict() for name, part in self.parts.items()}
         return {"counters": dict(self.counters), "parts": map_runs(parts, torch.clone)}
 

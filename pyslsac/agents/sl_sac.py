@@ -11,16 +11,15 @@ Deviations, and choices where the paper is silent:
     OmniSafe, on which the paper's experiments stand.
  4. At the paper's temperature the noise is smaller than float32 resolves for most weights:
     `Langevin/NoiseDriftRatio` and `Langevin/MovableShare` report it, and `compensated=True` keeps it.
- 5. Two presets of our own, `step` and `demo`, are for short runs: they learn alpha and move the actor every update.
 
-Logged: Loss/Loss_reward_critic, Loss/Loss_cost_critic, Loss/Loss_pi, Value/reward_critic, Value/cost_critic (CVaR),
-Value/EnsembleSpread, Value/Entropy, Value/alpha, Metrics/LagrangeMultiplier, Metrics/EpCostCVaR,
-Langevin/NoiseDriftRatio, Langevin/MovableShare.
+Logged: Loss/{Loss_reward_critic, Loss_cost_critic, Loss_pi}, Value/{reward_critic, cost_critic, EnsembleSpread, Entropy,
+alpha}, Metrics/{LagrangeMultiplier, EpCostCVaR}, Langevin/{NoiseDriftRatio, MovableShare}.
 """
 
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -29,7 +28,7 @@ import torch
 from torch import Tensor
 
 from pyslsac import ops
-from pyslsac.agents.base import Agent, OffPolicyConfig
+from pyslsac.agents.base import Agent, Device, OffPolicyConfig, check_range
 from pyslsac.data import Batch, Draws, RunningNormalizer, Spec
 from pyslsac.nn import Ensemble, QuantileNetwork, TanhGaussian, frozen
 from pyslsac.optim import ASGLD, EntropyCoefficient, Metrics, minimise, polyak_update
@@ -83,12 +82,9 @@ class SLSACConfig(OffPolicyConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_risk_level(self.risk_level)
-        for name in ("width", "ensemble", "quantiles", "target_quantiles", "risk_quantiles", "cosines", "policy_delay"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}: got {getattr(self, name)}, wanted at least 1")
-        for name in ("gamma", "cost_gamma", "polyak"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name}: got {getattr(self, name)}, wanted a number in [0, 1]")
+        counts = ("width", "ensemble", "quantiles", "target_quantiles", "risk_quantiles", "cosines", "policy_delay")
+        check_range(self, 1, math.inf, *counts)
+        check_range(self, 0, 1, "gamma", "cost_gamma", "polyak")
 
 
 def presets(task: str | None) -> dict[str, dict[str, Any]]:
@@ -112,9 +108,7 @@ class SLSAC(Agent):
 
     config: SLSACConfig
 
-    def __init__(
-        self, spec: Spec, config: SLSACConfig, seeds: Sequence[int], device: torch.device | str = "cpu"
-    ) -> None:
+    def __init__(self, spec: Spec, config: SLSACConfig, seeds: Sequence[int], device: Device = "cpu") -> None:
         super().__init__(spec, config, seeds, device)
         runs, inputs, width = self.runs, spec.obs_dim + spec.act_dim, config.width
         place: Any = dict(device=self.device, dtype=self.dtype)
@@ -127,42 +121,24 @@ class SLSAC(Agent):
 
         self.actor_optim = torch.optim.Adam(self.actor.parameters(), lr=config.actor_lr, fused=True)
         self.reward_optim = self._optimizer(config.reward_optimizer, self.critics, (runs, 2 * config.ensemble))
-        self.cost_optim = self._optimizer(config.cost_optimizer, self.cost_critic, (runs, 1))
+        self.cost_optim = self._optimizer(config.cost_optimizer, self.cost_critic, (runs,))
         self.alpha = EntropyCoefficient(config.alpha, runs, spec.act_dim, lr=config.alpha_lr, **place)
-        self.multiplier = Multiplier(
-            runs,
-            config.multiplier_init,
-            config.multiplier_lr,
-            maximum=config.multiplier_max,
-            optimizer=config.multiplier_optimizer,
-            device=self.device,
-        )
+        rule: Any = dict(maximum=config.multiplier_max, optimizer=config.multiplier_optimizer, device=self.device)
+        self.multiplier = Multiplier(runs, config.multiplier_init, config.multiplier_lr, **rule)
         self.window = CostWindow(runs, config.multiplier_window)
         self.cost_normalizer = RunningNormalizer(runs)
         names = "actor critics cost_critic target_critics target_cost_critic actor_optim reward_optim cost_optim alpha"
         self.parts = {n: getattr(self, n) for n in (*names.split(), "multiplier", "window", "cost_normalizer")}
 
-    def _optimizer(self, kind: str, module: torch.nn.Module, members: tuple[int, int]) -> torch.optim.Optimizer:
+    def _optimizer(self, kind: str, module: torch.nn.Module, members: tuple[int, ...]) -> torch.optim.Optimizer:
         config = self.config
-        if kind == "adam":
-            return torch.optim.Adam(module.parameters(), lr=config.critic_lr, fused=True)
-        if kind == "adamw":
-            decay = config.weight_decay
+        if kind != "asgld":  # Adam is AdamW without decay
+            decay = config.weight_decay if kind == "adamw" else 0.0
             return torch.optim.AdamW(module.parameters(), lr=config.critic_lr, weight_decay=decay, fused=True)
-        return ASGLD(
-            module.parameters(),
-            lr=config.critic_lr,
-            temperature=config.temperature,
-            bias=config.bias,
-            betas=config.betas,
-            eps=config.eps,
-            variant=config.variant,
-            clip=config.clip,
-            clip_threshold=config.clip_threshold,
-            members=members,
-            compensated=config.compensated,
-            seed=self.derived_seeds(type(module).__name__),
-        )
+        names = ["temperature", "bias", "betas", "eps", "variant", "clip", "clip_threshold", "compensated"]
+        rule: Any = {name: getattr(config, name) for name in names}
+        seed = self.derived_seeds(type(module).__name__)
+        return ASGLD(module.parameters(), lr=config.critic_lr, members=members, seed=seed, **rule)
 
     @torch.no_grad()
     def act(self, obs: Tensor, deterministic: bool = False) -> Tensor:
@@ -221,12 +197,10 @@ class SLSAC(Agent):
         """Σ_ij mean_B (Q_ij(s, a) - y)² [R] (eq. 1)."""
         q = self.critics(torch.cat([batch.obs, batch.action], dim=-1)).squeeze(-1)  # [R, 2E, B]
         loss = (q - y.unsqueeze(1)).square().mean(-1).sum(-1)
-        with torch.no_grad():
-            spread = q.std(1, correction=0).mean(-1)
         return loss, {
             "Loss/Loss_reward_critic": loss.detach(),
             "Value/reward_critic": q.detach().mean((1, 2)),
-            "Value/EnsembleSpread": spread,
+            "Value/EnsembleSpread": q.detach().std(1, correction=0).mean(-1),
         }
 
     def cost_loss(self, batch: Batch, z: Tensor, tau: Tensor) -> tuple[Tensor, Metrics]:

@@ -18,7 +18,8 @@ def separate(ensemble: Ensemble, *index: int) -> nn.Sequential:
     modules: list[nn.Module] = []
     for layer in ensemble.layers:
         linear = nn.Linear(layer.weight.shape[-2], layer.weight.shape[-1], dtype=layer.weight.dtype)
-        linear.weight.data, linear.bias.data = layer.weight[index].detach().T.clone(), layer.bias[index].detach().clone()
+        linear.weight.data = layer.weight[index].detach().T.clone()
+        linear.bias.data = layer.bias[index].detach().clone()
         modules += [linear, nn.ReLU()]
     return nn.Sequential(*modules[:-1])
 
@@ -66,7 +67,8 @@ def test_bfloat16_hidden_layers_keep_float32_weights_and_output():
     plain = Ensemble((1, 2), (4, 32, 32, 1), generators(0))
     x = torch.randn(1, 64, 4)
     out, exact = ensemble(x), plain(x)
-    assert out.dtype == torch.float32 and ensemble.layers[0](x.unsqueeze(1).expand(-1, 2, -1, -1)).dtype == torch.bfloat16
+    hidden = ensemble.layers[0](x.unsqueeze(1).expand(-1, 2, -1, -1))
+    assert out.dtype == torch.float32 and hidden.dtype == torch.bfloat16
     assert 0 < (out - exact).abs().max() < 0.02 * exact.abs().max()
     out.sum().backward()
     assert all(parameter.grad.dtype == torch.float32 for parameter in ensemble.parameters())

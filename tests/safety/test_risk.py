@@ -10,7 +10,10 @@ from pyslsac.safety import budget, check_risk_level, empirical_cvar, tail_fracti
 COSTS = torch.tensor([[4.0, 0.0, 10.0, 2.0], [1.0, 1.0, 1.0, 1.0]], dtype=torch.float64)
 
 
-@pytest.mark.parametrize(("level", "expected"), [(1.0, 4.0), (0.75, 16 / 3), (0.5, 7.0), (0.3, 7.0), (0.25, 10.0), (0.01, 10.0)])
+HAND_NUMBERS = [(1.0, 4.0), (0.75, 16 / 3), (0.5, 7.0), (0.3, 7.0), (0.25, 10.0), (0.01, 10.0)]
+
+
+@pytest.mark.parametrize(("level", "expected"), HAND_NUMBERS)
 def test_hand_numbers(level, expected):
     torch.testing.assert_close(empirical_cvar(COSTS, level), torch.tensor([expected, 1.0], dtype=torch.float64))
 
