@@ -7,13 +7,12 @@ Deviations, and choices where the paper is silent:
  1. The clip is on each network's raw gradient norm (0.7), as in the code of LSAC, which the paper builds on; the
     paper's wording, a clip of gradient plus drift, is `clip="drift_norm"` or `"drift_value"`.
  2. The quantile loss sums over predicted and averages over target fractions, as IQN does.
- 3. The actor's loss is divided by (1 + multiplier), and actor and targets move every `policy_delay`-th update, as in
-    OmniSafe, on which the paper's experiments stand.
- 4. At the paper's temperature the noise is smaller than float32 resolves for most weights:
-    `Langevin/NoiseDriftRatio` and `Langevin/MovableShare` report it, and `compensated=True` keeps it.
+ 3. The actor's loss is divided by (1 + multiplier); actor and targets move every `policy_delay`-th update (OmniSafe).
+ 4. At the paper's temperature float32 drops most of the noise: Langevin/... report it, `compensated=True` keeps it.
 
-Logged: Loss/{Loss_reward_critic, Loss_cost_critic, Loss_pi}, Value/{reward_critic, cost_critic, EnsembleSpread, Entropy,
-alpha}, Metrics/{LagrangeMultiplier, EpCostCVaR}, Langevin/{NoiseDriftRatio, MovableShare}.
+Logged: Loss/Loss_reward_critic, Loss/Loss_cost_critic, Loss/Loss_pi, Value/reward_critic, Value/cost_critic (CVaR),
+Value/EnsembleSpread, Value/Entropy, Value/alpha, Metrics/LagrangeMultiplier, Metrics/EpCostCVaR,
+Langevin/NoiseDriftRatio, Langevin/MovableShare.
 """
 
 from __future__ import annotations
