@@ -8,7 +8,7 @@ import types
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tiny_run import tiny_run
+from tests.train.tiny_run import tiny_run
 
 from pyslsac.agents import AGENTS
 from pyslsac.train.log import COLUMNS, RunLog

@@ -4,7 +4,7 @@ import json
 
 import pytest
 import yaml
-from tiny_run import AGENT, SETTINGS, TASK, assert_same_run, killed_run, resume, rows, tiny_run
+from tests.train.tiny_run import AGENT, SETTINGS, TASK, assert_same_run, killed_run, resume, rows, tiny_run
 
 from pyslsac.train.run import train
 

@@ -10,7 +10,7 @@ import signal
 import numpy as np
 import pytest
 import torch
-from tiny_run import assert_same_run, resume, rows, tiny_run
+from tests.train.tiny_run import assert_same_run, resume, rows, tiny_run
 
 from pyslsac.agents import SLSAC
 from pyslsac.envs.linear_quadratic import LinearQuadratic
