@@ -8,10 +8,10 @@ import types
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tests.train.tiny_run import tiny_run
 
 from pyslsac.agents import AGENTS
 from pyslsac.train.log import COLUMNS, RunLog
+from tests.train.tiny_run import tiny_run
 
 
 def read(folder):

@@ -4,9 +4,9 @@ import json
 
 import pytest
 import yaml
-from tests.train.tiny_run import AGENT, SETTINGS, TASK, assert_same_run, killed_run, resume, rows, tiny_run
 
 from pyslsac.train.run import train
+from tests.train.tiny_run import AGENT, SETTINGS, TASK, assert_same_run, killed_run, resume, rows, tiny_run
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,6 @@ import signal
 import numpy as np
 import pytest
 import torch
-from tests.train.tiny_run import assert_same_run, resume, rows, tiny_run
 
 from pyslsac.agents import SLSAC
 from pyslsac.envs.linear_quadratic import LinearQuadratic
@@ -18,6 +17,7 @@ from pyslsac.train import checkpoint
 from pyslsac.train.checkpoint import read_latest
 from pyslsac.train.errors import CheckpointError, Interrupted, TrainingFailed
 from pyslsac.train.finite import nonfinite_parts
+from tests.train.tiny_run import assert_same_run, resume, rows, tiny_run
 
 
 @pytest.fixture(scope="module")
