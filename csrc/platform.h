@@ -18,8 +18,10 @@
 #if defined(__x86_64__) && defined(__gnu_linux__) && defined(__GNUC__) && !defined(__clang__) && \
     !defined(__CUDACC__) && !defined(PYSLSAC_ONE_CLONE)
 #define SIMD_CLONES __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
+#define SIMD_TARGETS 1
 #else
 #define SIMD_CLONES
+#define SIMD_TARGETS 0
 #endif
 
 namespace pyslsac {

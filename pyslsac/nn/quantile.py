@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from pyslsac import ops
 from pyslsac.nn.ensemble import StackedLinear
 
 
@@ -41,6 +42,11 @@ class QuantileNetwork(nn.Module):
         """Quantiles [R, B, N] at the fractions `tau` [R, B, N]."""
         runs, batch, count = tau.shape
         psi = self.psi(torch.cat([obs, action], dim=-1))  # [R, B, width]
-        phi = self.phi(torch.cos((math.pi * tau).reshape(runs, batch * count, 1) * self.frequencies))  # [R, B N, width]
-        joint = phi.unflatten(1, (batch, count)) * psi.unsqueeze(2)  # [R, B, N, width]
-        return self.head(self.hidden(joint.flatten(1, 2))).reshape(runs, batch, count)
+        cosines = torch.cos((math.pi * tau).unsqueeze(-1) * self.frequencies)  # [R, B, N, cosines]
+        if psi.dtype == self.phi.weight.dtype:
+            layers = self.phi.weight, self.phi.bias, self.hidden.weight, self.hidden.bias
+            features = ops.quantile_features(psi, cosines, *layers).flatten(1, 2)  # [R, B N, width]
+        else:  # the layers take their arguments to `compute`
+            joint = self.phi(cosines.flatten(1, 2)).unflatten(1, (batch, count)) * psi.unsqueeze(2)
+            features = self.hidden(joint.flatten(1, 2))
+        return self.head(features).reshape(runs, batch, count)

@@ -4,6 +4,15 @@ from pyslsac.ops._library import backend
 from pyslsac.ops.asgld import asgld_
 from pyslsac.ops.langevin_step import langevin_step, langevin_step_
 from pyslsac.ops.philox_normal import philox_normal
+from pyslsac.ops.quantile_features import quantile_features
 from pyslsac.ops.quantile_huber import quantile_huber
 
-__all__ = ["asgld_", "backend", "langevin_step", "langevin_step_", "philox_normal", "quantile_huber"]
+__all__ = [
+    "asgld_",
+    "backend",
+    "langevin_step",
+    "langevin_step_",
+    "philox_normal",
+    "quantile_features",
+    "quantile_huber",
+]

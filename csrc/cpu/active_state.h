@@ -1,0 +1,93 @@
+// One state of quantile_features on the CPU: its active columns packed side by side, quantiles innermost.
+#pragma once
+
+#include <vector>
+
+#include "../quantile_features.h"
+#include "tile.h"
+
+namespace pyslsac {
+
+template <typename T>
+using Four = typename VectorOf<T, 4 * sizeof(T)>::type;
+
+// The sum of a [0 .. count - 1], or of a b; count is a multiple of four.
+template <typename T>
+HOST_DEVICE T sum(const T* a, int64_t count) {
+  Four<T> x{};
+  for (int64_t i = 0; i < count; i += 4) x += load<Four<T>>(a + i);
+  return (x[0] + x[1]) + (x[2] + x[3]);
+}
+template <typename T>
+HOST_DEVICE T sum(const T* a, const T* b, int64_t count) {
+  Four<T> x{};
+  for (int64_t i = 0; i < count; i += 4) x += load<Four<T>>(a + i) * load<Four<T>>(b + i);
+  return (x[0] + x[1]) + (x[2] + x[3]);
+}
+
+// to [columns, lanes] <- from [rows, columns] with its axes swapped; lanes past the rows are left alone.
+template <typename T>
+HOST_DEVICE void transpose(const T* __restrict from, int64_t rows, int64_t columns, T* __restrict to, int64_t lanes) {
+  int64_t n = 0;
+  for (; n + 4 <= rows; n += 4, from += 4 * columns)
+    for (int64_t c = 0; c < columns; ++c)
+      store(to + c * lanes + n,
+            Four<T>{from[c], from[columns + c], from[2 * columns + c], from[3 * columns + c]});
+  for (; n < rows; ++n, from += columns)
+    for (int64_t c = 0; c < columns; ++c) to[c * lanes + n] = from[c];
+}
+
+template <typename T>
+struct PhiSink {  // phi and psi phi of active column i
+  T *phi, *joint;
+  int64_t lanes;
+  const T *bias, *psi;
+  const int32_t* active;
+  template <typename V>
+  HOST_DEVICE void operator()(int64_t i, int64_t n, V sum) const {
+    const V y = relu(sum + bias[active[i]]);
+    store(phi + i * lanes + n, y);
+    store(joint + i * lanes + n, y * psi[active[i]]);
+  }
+};
+
+template <typename S, typename T>
+struct ActiveState {
+  static constexpr int64_t kLanes = S::kBytes / sizeof(T);
+  const QuantileFeatures<T>& args;
+  const int64_t lanes;  // N rounded up to whole vectors
+  int64_t count = 0;    // of active columns
+  std::vector<int32_t> active;
+  std::vector<T> memory;
+  T *cosines, *phi, *joint;                     // [C, lanes], [count, lanes] twice
+  T *grad_rows, *grad_columns, *joint_grad;     // [N, H], [H, lanes], [count, lanes]
+
+  HOST_DEVICE ActiveState(const QuantileFeatures<T>& a, bool backward)
+      : args(a), lanes((a.quantiles + kLanes - 1) / kLanes * kLanes), active(a.width) {
+    const int64_t packed = lanes * (a.inputs + (backward ? 3 : 2) * a.width);
+    memory.resize(packed + backward * a.outputs * (a.quantiles + lanes) + 64);
+    cosines = reinterpret_cast<T*>((reinterpret_cast<uintptr_t>(memory.data()) + 63) / 64 * 64);
+    phi = cosines + lanes * a.inputs;
+    joint = phi + lanes * a.width;
+    joint_grad = joint + lanes * a.width;
+    grad_columns = joint_grad + lanes * a.width;
+    grad_rows = grad_columns + lanes * a.outputs;
+  }
+
+  // Packs state s: its active columns, and phi and psi phi there.
+  HOST_DEVICE void visit(int64_t s) {
+    const int64_t width = args.width, run = s / args.batch;
+    const T* psi = args.psi + s * width;
+    count = 0;
+    for (int64_t k = 0; k < width; ++k) {
+      active[count] = static_cast<int32_t>(k);
+      count += is_active(psi[k]);
+    }
+    transpose(args.cosines + s * args.quantiles * args.inputs, args.quantiles, args.inputs, cosines, lanes);
+    const Picked<const T> columns{args.phi_weight + run * args.inputs * width, 1, active.data()};
+    const PhiSink<T> sink{phi, joint, lanes, args.phi_bias + run * width, psi, active.data()};
+    product<S, T>(columns, width, args.inputs, Rows<const T>{cosines, lanes}, sink, count, lanes);
+  }
+};
+
+}  // namespace pyslsac

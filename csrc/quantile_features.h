@@ -1,0 +1,81 @@
+// quantile_features: features = ReLU((psi * phi) W2 + b2), phi = ReLU(cosines W1 + b1), and its derivatives. A column of
+// psi that is not above 0 is 0 for all N quantiles of its state, and nothing flows back through it: both directions
+// visit the other columns only, the active ones.
+#pragma once
+
+#include <cstdint>
+
+#include "platform.h"
+
+namespace pyslsac {
+
+template <typename T>
+struct QuantileFeatures {
+  const T* psi;         // [G, B, K]
+  const T* cosines;     // [G, B, N, C]
+  const T* phi_weight;  // [G, C, K], W1
+  const T* phi_bias;    // [G, K], b1
+  const T* weight;      // [G, K, H], W2
+  const T* bias;        // [G, H], b2
+  T* features;          // [G, B, N, H]
+  int64_t runs;         // G
+  int64_t batch;        // B
+  int64_t quantiles;    // N
+  int64_t inputs;       // C
+  int64_t width;        // K
+  int64_t outputs;      // H
+};
+
+// Backward reads `features` and makes phi anew: that costs less than keeping it.
+template <typename T>
+struct QuantileFeaturesGrad {
+  QuantileFeatures<T> forward;
+  const T* grad;  // [G, B, N, H], by features
+  T* psi;         // the derivatives, shaped as what they are taken by
+  T* phi_weight;
+  T* phi_bias;
+  T* weight;
+  T* bias;
+  T* scratch;    // as many elements as quantile_features_scratch says
+  bool weights;  // false: psi alone, all pointers after it are null
+};
+
+// A NaN is active, and stays one.
+template <typename T>
+HOST_DEVICE bool is_active(T psi) {
+  return !(psi <= 0);
+}
+template <typename T>
+HOST_DEVICE T relu(T x) {
+  return x < T{} ? T{} : x;
+}
+// The gradient by x, given the gradient by y = ReLU(x).
+template <typename T>
+HOST_DEVICE T relu_grad(T y, T grad) {
+  return y <= T{} ? T{} : grad;
+}
+
+namespace cpu {
+constexpr int64_t kSlabs = 8;  // parts of a run's states whose weight gradients are added apart, then in this order
+template <typename T>
+int64_t quantile_features_scratch(const QuantileFeatures<T>& args);
+template <typename T>  // states begin .. end - 1 of G B
+void quantile_features(const QuantileFeatures<T>& args, int64_t begin, int64_t end);
+template <typename T>  // slabs begin .. end - 1 of G kSlabs
+void quantile_features_backward(const QuantileFeaturesGrad<T>& args, int64_t begin, int64_t end);
+template <typename T>  // rows begin .. end - 1 of G (K + 1): the weights of column k, and last the outputs' bias
+void quantile_features_weights(const QuantileFeaturesGrad<T>& args, int64_t begin, int64_t end);
+}  // namespace cpu
+
+namespace cuda {
+template <typename T>
+int64_t quantile_features_scratch(const QuantileFeatures<T>& args);
+template <typename T>
+void quantile_features(const QuantileFeatures<T>& args, void* stream);
+template <typename T>
+void quantile_features_backward(const QuantileFeaturesGrad<T>& args, void* stream);
+template <typename T>
+void quantile_features_weights(const QuantileFeaturesGrad<T>& args, void* stream);
+}  // namespace cuda
+
+}  // namespace pyslsac
