@@ -34,7 +34,7 @@ train() {
 build || exit 1
 stage doctor python3 -m pyslsac doctor
 stage tests python3 -m pytest -q -p no:cacheprovider tests/ops tests/optim
-for bench in philox_normal asgld quantile_huber langevin_step update; do
+for bench in philox_normal asgld quantile_huber quantile_features langevin_step update; do
   stage "bench $bench" python3 "bench/bench_$bench.py" --device "$DEVICE"
 done
 stage training train

@@ -1,5 +1,5 @@
-// quantile_features: features = ReLU((psi * phi) W2 + b2), phi = ReLU(cosines W1 + b1), and its derivatives. A column of
-// psi that is not above 0 is 0 for all N quantiles of its state, and nothing flows back through it: both directions
+// quantile_features: features = ReLU((psi * phi) W2 + b2), phi = ReLU(cosines W1 + b1), and its derivatives. A column
+// of psi that is not above 0 is 0 for all N quantiles of its state, and nothing flows back through it: both directions
 // visit the other columns only, the active ones.
 #pragma once
 
@@ -26,12 +26,11 @@ struct QuantileFeatures {
   int64_t outputs;      // H
 };
 
-// Backward reads `features` and makes phi anew: that costs less than keeping it.
 template <typename T>
 struct QuantileFeaturesGrad {
-  QuantileFeatures<T> forward;
-  const T* grad;  // [G, B, N, H], by features
-  T* psi;         // the derivatives, shaped as what they are taken by
+  QuantileFeatures<T> forward;  // phi is made anew: that costs less than keeping it
+  const T* grad;                // [G, B, N, H], by features
+  T* psi;                       // the derivatives, shaped as what they are taken by
   T* phi_weight;
   T* phi_bias;
   T* weight;

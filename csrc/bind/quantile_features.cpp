@@ -14,20 +14,20 @@ using Five = std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor>;
 template <typename T>
 QuantileFeatures<T> arguments(const char* op, const Tensor& psi, const Tensor& cosines, const Tensor& phi_weight,
                               const Tensor& phi_bias, const Tensor& weight, const Tensor& bias, const Tensor* out) {
+  constexpr ScalarType type = torch::headeronly::CppTypeToScalarType<T>::value;
+  require(psi.scalar_type() == type && psi.dim() == 3, op, "psi", psi, "float32 or float64 [G, B, K], contiguous");
   const int64_t runs = psi.size(0), batch = psi.size(1), width = psi.size(2);
   const auto data = [&](const char* argument, const Tensor& tensor, std::initializer_list<int64_t> sizes,
                         const char* shape) {
-    bool fits = tensor.dim() == static_cast<int64_t>(sizes.size()) && tensor.scalar_type() == psi.scalar_type() &&
+    bool fits = tensor.dim() == static_cast<int64_t>(sizes.size()) && tensor.scalar_type() == type &&
                 same_device(tensor, psi) && tensor.is_contiguous();
-    int64_t axis = 0;
-    for (const int64_t size : sizes) {
-      fits = fits && (size < 0 || tensor.size(axis) == size);
-      ++axis;
-    }
+    const int64_t* size = sizes.begin();
+    for (int64_t axis = 0; fits && axis < tensor.dim(); ++axis, ++size) fits = *size < 0 || tensor.size(axis) == *size;
     if (!fits) require(false, op, argument, tensor, std::string(shape) + ", contiguous, beside psi: " + describe(psi));
     return static_cast<const T*>(tensor.const_data_ptr());
   };
   QuantileFeatures<T> args{};
+  args.runs = runs, args.batch = batch, args.width = width;
   args.psi = data("psi", psi, {runs, batch, width}, "[G, B, K]");
   args.cosines = data("cosines", cosines, {runs, batch, -1, -1}, "[G, B, N, C]");
   args.quantiles = cosines.size(2), args.inputs = cosines.size(3);
@@ -37,13 +37,7 @@ QuantileFeatures<T> arguments(const char* op, const Tensor& psi, const Tensor& c
   args.outputs = weight.size(2);
   args.bias = data("bias", bias, {runs, args.outputs}, "[G, H]");
   if (out) data("features", *out, {runs, batch, args.quantiles, args.outputs}, "[G, B, N, H]");
-  args.runs = runs, args.batch = batch, args.width = width;
   return args;
-}
-
-void require_psi(const char* op, const Tensor& psi) {
-  const bool typed = psi.scalar_type() == ScalarType::Float || psi.scalar_type() == ScalarType::Double;
-  require(typed && psi.dim() == 3, op, "psi", psi, "float32 or float64 [G, B, K], contiguous");
 }
 
 template <typename T>
@@ -62,11 +56,10 @@ Five backward(const Tensor& grad, const Tensor& features, const Tensor& psi, con
               bool weights) {
   const char* op = "quantile_features_backward";
   QuantileFeaturesGrad<T> args{};
-  args.forward = arguments<T>(op, psi, cosines, phi_weight, phi_bias, weight, bias, &features);
+  args.weights = weights, args.forward = arguments<T>(op, psi, cosines, phi_weight, phi_bias, weight, bias, &features);
   require_like(op, "grad", grad, features);
   args.forward.features = static_cast<T*>(features.data_ptr());
   args.grad = static_cast<const T*>(grad.const_data_ptr());
-  args.weights = weights;
   const auto make = [&](const Tensor& like, T** data) {
     Tensor made = weights ? torch::stable::empty_like(like) : torch::stable::new_empty(like, {0});
     *data = static_cast<T*>(made.mutable_data_ptr());
@@ -86,16 +79,15 @@ Five backward(const Tensor& grad, const Tensor& features, const Tensor& psi, con
 }
 
 Tensor quantile_features(Tensor psi, Tensor cosines, Tensor phi_weight, Tensor phi_bias, Tensor weight, Tensor bias) {
-  require_psi("quantile_features", psi);
-  const auto run = psi.scalar_type() == ScalarType::Double ? forward<double> : forward<float>;
-  return run(psi, cosines, phi_weight, phi_bias, weight, bias);
+  return (psi.scalar_type() == ScalarType::Double ? forward<double> : forward<float>)(psi, cosines, phi_weight,
+                                                                                      phi_bias, weight, bias);
 }
 
 Five quantile_features_backward(Tensor grad, Tensor features, Tensor psi, Tensor cosines, Tensor phi_weight,
                                 Tensor phi_bias, Tensor weight, Tensor bias, bool weights) {
-  require_psi("quantile_features_backward", psi);
-  const auto run = psi.scalar_type() == ScalarType::Double ? backward<double> : backward<float>;
-  return run(grad, features, psi, cosines, phi_weight, phi_bias, weight, bias, weights);
+  return (psi.scalar_type() == ScalarType::Double ? backward<double> : backward<float>)(grad, features, psi, cosines,
+                                                                                        phi_weight, phi_bias, weight,
+                                                                                        bias, weights);
 }
 
 }  // namespace

@@ -1,43 +1,10 @@
 #include "../quantile_features.h"
 
-#include "active_state.h"
+#include "slab.h"
 
 namespace pyslsac {
 
 namespace {
-
-template <typename T>
-struct ReluSink {  // features of row i, ReLU(sum + bias)
-  T* to;
-  int64_t stride;
-  const T* bias;
-  template <typename V>
-  HOST_DEVICE void operator()(int64_t i, int64_t c, V sum) const {
-    store(to + i * stride + c, relu(sum + load<V>(bias + c)));
-  }
-};
-
-template <typename T>
-struct StoreSink {
-  T* to;
-  int64_t stride;
-  template <typename V>
-  HOST_DEVICE void operator()(int64_t i, int64_t c, V sum) const {
-    store(to + i * stride + c, sum);
-  }
-};
-
-template <typename T>
-struct AddSink {  // row active[i] += sum
-  T* to;
-  int64_t stride;
-  const int32_t* active;
-  template <typename V>
-  HOST_DEVICE void operator()(int64_t i, int64_t c, V sum) const {
-    T* at = to + active[i] * stride + c;
-    store(at, load<V>(at) + sum);
-  }
-};
 
 template <typename S, typename T>
 HOST_DEVICE void forward(const QuantileFeatures<T>& a, int64_t begin, int64_t end) {
@@ -51,78 +18,28 @@ HOST_DEVICE void forward(const QuantileFeatures<T>& a, int64_t begin, int64_t en
   }
 }
 
-// A slab's gradients: weight [K, H], phi_weight with its axes swapped [K, C], phi_bias [K], bias [H].
-template <typename T>
-struct Slab {
-  T *weight, *phi_weight, *phi_bias, *bias;
-  static int64_t size(const QuantileFeatures<T>& a) { return a.width * (a.outputs + a.inputs + 1) + a.outputs; }
-  Slab(const QuantileFeatures<T>& a, T* data)
-      : weight(data),
-        phi_weight(weight + a.width * a.outputs),
-        phi_bias(phi_weight + a.width * a.inputs),
-        bias(phi_bias + a.width) {}
-};
-
-template <typename S, typename T>
-HOST_DEVICE void backward_state(const QuantileFeaturesGrad<T>& args, ActiveState<S, T>& state, int64_t s,
-                                const Slab<T>* slab) {
-  const QuantileFeatures<T>& a = args.forward;
-  const int64_t outputs = a.outputs, size = a.quantiles * outputs, lanes = state.lanes;
-  const int32_t* active = state.active.data();
-  state.visit(s);
-  const T *features = a.features + s * size, *grad = args.grad + s * size;
-  for (int64_t i = 0; i < size; ++i) state.grad_rows[i] = relu_grad(features[i], grad[i]);
-  transpose(state.grad_rows, a.quantiles, outputs, state.grad_columns, lanes);
-  product<S, T>(Picked<const T>{a.weight + s / a.batch * a.width * outputs, outputs, active}, 1, outputs,
-                Rows<const T>{state.grad_columns, lanes}, StoreSink<T>{state.joint_grad, lanes}, state.count, lanes);
-
-  const T* psi = a.psi + s * a.width;
-  T* psi_grad = args.psi + s * a.width;
-  std::fill(psi_grad, psi_grad + a.width, T{});
-  for (int64_t i = 0; i < state.count; ++i) {
-    const int64_t k = active[i];
-    const T* phi = state.phi + i * lanes;
-    T* d = state.joint_grad + i * lanes;
-    psi_grad[k] = sum(phi, d, lanes);
-    if (!slab) continue;
-    for (int64_t n = 0; n < lanes; ++n) d[n] = relu_grad(phi[n], psi[k] * d[n]);
-    slab->phi_bias[k] += sum(d, lanes);
-  }
-  if (!slab) return;
-  for (int64_t n = 0; n < a.quantiles; ++n)
-    for (int64_t h = 0; h < outputs; ++h) slab->bias[h] += state.grad_rows[n * outputs + h];
-  product<S, T>(Rows<const T>{state.joint, lanes}, 1, a.quantiles, Rows<const T>{state.grad_rows, outputs},
-                AddSink<T>{slab->weight, outputs, active}, state.count, outputs);
-  product<S, T>(Rows<const T>{state.joint_grad, lanes}, 1, a.quantiles,
-                Rows<const T>{a.cosines + s * a.quantiles * a.inputs, a.inputs},
-                AddSink<T>{slab->phi_weight, a.inputs, active}, state.count, a.inputs);
-}
-
 template <typename S, typename T>
 HOST_DEVICE void backward(const QuantileFeaturesGrad<T>& args, int64_t begin, int64_t end) {
   const QuantileFeatures<T>& a = args.forward;
   ActiveState<S, T> state(a, true);
   for (int64_t unit = begin; unit < end; ++unit) {
     const int64_t run = unit / cpu::kSlabs, part = unit % cpu::kSlabs, size = Slab<T>::size(a);
-    T* data = args.weights ? args.scratch + unit * size : nullptr;
-    const Slab<T> slab(a, data);
-    if (data) std::fill(data, data + size, T{});
+    const Slab<T> slab = args.weights ? Slab<T>(a, args.scratch + unit * size) : Slab<T>();
+    if (args.weights) std::fill(slab.weight, slab.weight + size, T{});
     for (int64_t b = part * a.batch / cpu::kSlabs; b < (part + 1) * a.batch / cpu::kSlabs; ++b)
-      backward_state(args, state, run * a.batch + b, data ? &slab : nullptr);
+      backward_state(args, state, run * a.batch + b, slab);
   }
 }
 
-// Bodies for every SIMD level: the registers of each hold a tile. The loader picks among functions of one name.
-#define LEVEL(target, S, T)                                                                              \
-  target void forward_at(const QuantileFeatures<T>& args, int64_t begin, int64_t end) {                  \
-    forward<S>(args, begin, end);                                                                        \
-  }                                                                                                      \
-  target void backward_at(const QuantileFeaturesGrad<T>& args, int64_t begin, int64_t end) {             \
-    backward<S>(args, begin, end);                                                                       \
+#define LEVEL(target, S, T)                                                                  \
+  target void forward_at(const QuantileFeatures<T>& args, int64_t begin, int64_t end) {      \
+    forward<S>(args, begin, end);                                                            \
+  }                                                                                          \
+  target void backward_at(const QuantileFeaturesGrad<T>& args, int64_t begin, int64_t end) { \
+    backward<S>(args, begin, end);                                                           \
   }
-#define LEVELS(T) SIMD_LEVELS(LEVEL, T)
-LEVELS(float)
-LEVELS(double)
+SIMD_LEVELS(LEVEL, float)
+SIMD_LEVELS(LEVEL, double)
 
 }  // namespace
 
@@ -167,9 +84,9 @@ void quantile_features_weights(const QuantileFeaturesGrad<T>& args, int64_t begi
   }
 }
 
-#define INSTANTIATE(T)                                                                      \
-  template int64_t quantile_features_scratch(const QuantileFeatures<T>&);                   \
-  template void quantile_features(const QuantileFeatures<T>&, int64_t, int64_t);            \
+#define INSTANTIATE(T)                                                                        \
+  template int64_t quantile_features_scratch(const QuantileFeatures<T>&);                     \
+  template void quantile_features(const QuantileFeatures<T>&, int64_t, int64_t);              \
   template void quantile_features_backward(const QuantileFeaturesGrad<T>&, int64_t, int64_t); \
   template void quantile_features_weights(const QuantileFeaturesGrad<T>&, int64_t, int64_t);
 INSTANTIATE(float)

@@ -59,6 +59,7 @@ __global__ void __launch_bounds__(kThreads) features(QuantileFeatures<T> args) {
           joint[threadIdx.x / kQuantiles][threadIdx.x % kQuantiles] = value;
           __syncthreads();
           const int count = active - column < kColumns ? active - column : kColumns;
+#pragma unroll 2
           for (int i = 0; h < args.outputs && i < count; ++i) {
             const T w = weight[(k0 + list[column + i]) * args.outputs + h];
             UNROLL for (int q = 0; q < kQuantiles; ++q) sum[q] = fma_rn(joint[i][q], w, sum[q]);
@@ -68,8 +69,8 @@ __global__ void __launch_bounds__(kThreads) features(QuantileFeatures<T> args) {
       }
       if (h >= args.outputs) continue;
       T* to = args.features + (state * args.quantiles + first) * args.outputs + h;
-      UNROLL for (int q = 0; q < kQuantiles; ++q) if (first + q < args.quantiles)
-        to[q * args.outputs] = relu(sum[q] + args.bias[run * args.outputs + h]);
+      UNROLL for (int q = 0; q < kQuantiles; ++q) if (first + q < args.quantiles) to[q * args.outputs] =
+          relu(sum[q] + args.bias[run * args.outputs + h]);
     }
 }
 
@@ -128,8 +129,8 @@ __global__ void __launch_bounds__(kThreads) backward(QuantileFeaturesGrad<T> arg
   }
 }
 
-// A block to a column k of a run: row k of weight, column k of phi_weight, phi_bias[k], each a sum over the states where
-// k is active, in their order. Block K of a run adds the gradient by bias.
+// A block to a column k of a run: row k of weight, column k of phi_weight, phi_bias[k], each a sum over the states
+// where k is active, in their order. Block K of a run adds the gradient by bias.
 template <typename T>
 __global__ void __launch_bounds__(kThreads) weights(QuantileFeaturesGrad<T> args) {
   const QuantileFeatures<T>& a = args.forward;
@@ -149,6 +150,7 @@ __global__ void __launch_bounds__(kThreads) weights(QuantileFeaturesGrad<T> args
     for (int64_t state = first; state < first + a.batch; ++state) {
       if (!is_active(a.psi[state * a.width + k])) continue;
       const int64_t at = (state * a.width + k) * a.quantiles, row = state * a.quantiles;
+#pragma unroll 2
       for (int64_t n = 0; n < a.quantiles; ++n)
         if (c < 0) {
           const int64_t from = (row + n) * a.outputs + j;
@@ -194,9 +196,9 @@ void quantile_features_weights(const QuantileFeaturesGrad<T>& args, void* stream
   start(weights<T>, args, args.forward.runs * (args.forward.width + 1), stream);
 }
 
-#define INSTANTIATE(T)                                                          \
-  template int64_t quantile_features_scratch(const QuantileFeatures<T>&);       \
-  template void quantile_features(const QuantileFeatures<T>&, void*);           \
+#define INSTANTIATE(T)                                                             \
+  template int64_t quantile_features_scratch(const QuantileFeatures<T>&);          \
+  template void quantile_features(const QuantileFeatures<T>&, void*);              \
   template void quantile_features_backward(const QuantileFeaturesGrad<T>&, void*); \
   template void quantile_features_weights(const QuantileFeaturesGrad<T>&, void*);
 INSTANTIATE(float)

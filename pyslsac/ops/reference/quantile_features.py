@@ -43,7 +43,8 @@ def quantile_features_backward(
     joint_grad = torch.bmm(sum_grad, weight.mT).view(*cosines.shape[:3], -1)  # [G, B, N, K]
     psi_grad = torch.where(psi <= 0, 0, (joint_grad * phi.view_as(joint_grad)).sum(2))
     if not weights:
-        return psi_grad, *(psi.new_empty(0) for _ in range(4))
+        none = [psi.new_empty(0) for _ in range(4)]
+        return psi_grad, none[0], none[1], none[2], none[3]
     joint = (phi.view_as(joint_grad) * active.unsqueeze(2)).flatten(1, 2)
     phi_grad = torch.where(phi <= 0, 0, (joint_grad * active.unsqueeze(2)).flatten(1, 2))
     return (

@@ -1,0 +1,60 @@
+// SIMD levels, vectors, and rows of a matrix that may lie anywhere: what register tiles are made of.
+#pragma once
+
+#include <cstring>
+
+#include "../platform.h"
+
+namespace pyslsac {
+
+// Vectors of kBytes, kRows rows of two vectors to a tile: all of it in registers.
+template <int kVectorBytes, int kTileRows>
+struct Simd {
+  static constexpr int kBytes = kVectorBytes, kRows = kTileRows;
+};
+using Simd16 = Simd<16, 4>;
+using Simd32 = Simd<32, 4>;
+using Simd64 = Simd<64, 8>;
+
+// BODY(target, Simd, ...) for every SIMD level: functions of one name, of which the loader picks the widest that runs.
+#if SIMD_TARGETS
+#define SIMD_LEVELS(BODY, ...)                                         \
+  BODY(__attribute__((target("default"))), Simd16, __VA_ARGS__)        \
+  BODY(__attribute__((target("arch=x86-64-v3"))), Simd32, __VA_ARGS__) \
+  BODY(__attribute__((target("arch=x86-64-v4"))), Simd64, __VA_ARGS__)
+#else
+#define SIMD_LEVELS(BODY, ...) BODY(, Simd16, __VA_ARGS__)
+#endif
+
+template <typename T, int kBytes>
+struct VectorOf {
+  typedef T type __attribute__((vector_size(kBytes)));
+};
+
+template <typename V, typename T>
+HOST_DEVICE V load(const T* from) {
+  V v;
+  memcpy(&v, from, sizeof v);
+  return v;
+}
+template <typename V, typename T>
+HOST_DEVICE void store(T* to, V v) {
+  memcpy(to, &v, sizeof v);
+}
+
+// Rows `stride` apart, in order or picked by index.
+template <typename T>
+struct Rows {
+  T* data;
+  int64_t stride;
+  HOST_DEVICE T* operator[](int64_t i) const { return data + i * stride; }
+};
+template <typename T>
+struct Picked {
+  T* data;
+  int64_t stride;
+  const int32_t* index;
+  HOST_DEVICE T* operator[](int64_t i) const { return data + index[i] * stride; }
+};
+
+}  // namespace pyslsac
