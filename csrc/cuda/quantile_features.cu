@@ -31,7 +31,7 @@ __device__ __forceinline__ int list_active(const T* psi, int count, int* list) {
 
 // A block to a state, a thread to an output, kQuantiles sums in each.
 template <typename T>
-__global__ void __launch_bounds__(kThreads) features(QuantileFeatures<T> args) {
+__global__ void __launch_bounds__(kThreads, 2) features(QuantileFeatures<T> args) {
   __shared__ int list[kThreads];
   __shared__ T joint[kColumns][kQuantiles];
   const int64_t state = blockIdx.x, run = state / args.batch, width = args.width;
@@ -75,14 +75,15 @@ __global__ void __launch_bounds__(kThreads) features(QuantileFeatures<T> args) {
 }
 
 // Scratch of the backward pass: psi phi and the gradient by phi's argument, both [G, B, K, N] and written where active,
-// and each state's part of the gradient by bias, [G, B, H].
+// the gradient by the features' argument, [G, B, N, H], and each state's sum of it, [G, B, H].
 template <typename T>
 struct Scratch {
-  T *joint, *phi, *bias;
+  T *joint, *phi, *grad, *bias;
   __device__ explicit Scratch(const QuantileFeaturesGrad<T>& args) {
     const QuantileFeatures<T>& a = args.forward;
     const int64_t each = a.runs * a.batch * a.width * a.quantiles;
-    joint = args.scratch, phi = joint + each, bias = phi + each;
+    joint = args.scratch, phi = joint + each, grad = phi + each;
+    bias = grad + a.runs * a.batch * a.quantiles * a.outputs;
   }
 };
 
@@ -94,7 +95,7 @@ __device__ __forceinline__ T sum_of_warp(T x) {
 
 // A block to a state, a warp to an active column.
 template <typename T>
-__global__ void __launch_bounds__(kThreads) backward(QuantileFeaturesGrad<T> args) {
+__global__ void __launch_bounds__(kThreads, 2) backward(QuantileFeaturesGrad<T> args) {
   const QuantileFeatures<T>& a = args.forward;
   const Scratch<T> scratch(args);
   const int lane = threadIdx.x % kWarp;
@@ -124,7 +125,7 @@ __global__ void __launch_bounds__(kThreads) backward(QuantileFeaturesGrad<T> arg
   for (int64_t h = threadIdx.x; args.weights && h < a.outputs; h += kThreads) {
     T sum = 0;
     for (int64_t at = rows * a.outputs + h; at < (rows + a.quantiles) * a.outputs; at += a.outputs)
-      sum += relu_grad(a.features[at], args.grad[at]);
+      sum += scratch.grad[at] = relu_grad(a.features[at], args.grad[at]);
     scratch.bias[state * a.outputs + h] = sum;
   }
 }
@@ -132,7 +133,7 @@ __global__ void __launch_bounds__(kThreads) backward(QuantileFeaturesGrad<T> arg
 // A block to a column k of a run: row k of weight, column k of phi_weight, phi_bias[k], each a sum over the states
 // where k is active, in their order. Block K of a run adds the gradient by bias.
 template <typename T>
-__global__ void __launch_bounds__(kThreads) weights(QuantileFeaturesGrad<T> args) {
+__global__ void __launch_bounds__(kThreads, 2) weights(QuantileFeaturesGrad<T> args) {
   const QuantileFeatures<T>& a = args.forward;
   const Scratch<T> scratch(args);
   const int64_t run = blockIdx.x / (a.width + 1), k = blockIdx.x % (a.width + 1), first = run * a.batch;
@@ -145,19 +146,15 @@ __global__ void __launch_bounds__(kThreads) weights(QuantileFeaturesGrad<T> args
     return;
   }
   for (int64_t j = threadIdx.x; j <= a.outputs + a.inputs; j += kThreads) {
-    const int64_t c = j - a.outputs;
+    const int64_t c = j - a.outputs, stride = c < 0 ? a.outputs : a.inputs;
+    const T* left = c < 0 ? scratch.joint : scratch.phi;
+    const T* right = c < 0 ? scratch.grad + j : c < a.inputs ? a.cosines + c : nullptr;  // null: ones
     T sum = 0;
     for (int64_t state = first; state < first + a.batch; ++state) {
       if (!is_active(a.psi[state * a.width + k])) continue;
-      const int64_t at = (state * a.width + k) * a.quantiles, row = state * a.quantiles;
-#pragma unroll 2
+      const T* factor = left + (state * a.width + k) * a.quantiles;
       for (int64_t n = 0; n < a.quantiles; ++n)
-        if (c < 0) {
-          const int64_t from = (row + n) * a.outputs + j;
-          sum = fma_rn(scratch.joint[at + n], relu_grad(a.features[from], args.grad[from]), sum);
-        } else {
-          sum = fma_rn(scratch.phi[at + n], c < a.inputs ? a.cosines[(row + n) * a.inputs + c] : T{1}, sum);
-        }
+        sum = fma_rn(factor[n], right ? right[(state * a.quantiles + n) * stride] : T{1}, sum);
     }
     if (c < 0)
       args.weight[(run * a.width + k) * a.outputs + j] = sum;
@@ -178,7 +175,7 @@ void start(void (*kernel)(Args), const Args& args, int64_t blocks, void* stream)
 
 template <typename T>
 int64_t quantile_features_scratch(const QuantileFeatures<T>& args) {
-  return args.runs * args.batch * (2 * args.width * args.quantiles + args.outputs);
+  return args.runs * args.batch * (args.quantiles * (2 * args.width + args.outputs) + args.outputs);
 }
 
 template <typename T>
