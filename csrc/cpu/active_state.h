@@ -36,9 +36,9 @@ struct ReluSink {  // features of row i, ReLU(sum + bias)
 
 template <typename S, typename T>
 struct ActiveState {
-  static constexpr int64_t kLanes = S::kBytes / sizeof(T);
+  static constexpr int64_t kLanes = std::max<int64_t>(4, S::kBytes / 2 / sizeof(T));
   const QuantileFeatures<T>& args;
-  const int64_t lanes;  // N rounded up to whole vectors
+  const int64_t lanes;  // N rounded up to half vectors, and to fours
   int64_t count = 0;    // of active columns
   std::vector<int32_t> active;
   std::vector<T> memory;

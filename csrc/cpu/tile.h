@@ -34,17 +34,19 @@ template <typename S, typename T, typename Left, typename Right, typename Sink>
 HOST_DEVICE void product(const Left& left, int64_t step, int64_t depth, const Right& right, const Sink& sink,
                          int64_t rows, int64_t columns) {
   using V = typename VectorOf<T, S::kBytes>::type;
-  constexpr int64_t kLanes = S::kBytes / sizeof(T);
+  using Half = typename VectorOf<T, S::kBytes / 2>::type;
+  constexpr int64_t kLanes = S::kBytes / sizeof(T), kHalf = kLanes / 2, R = S::kRows;
   int64_t column = 0;
   for (; column + 2 * kLanes <= columns; column += 2 * kLanes)
-    for (int64_t i = 0; i < rows; i += S::kRows)
-      tile<V, S::kRows, 2, T>(left, step, depth, right, sink, i, rows, column);
+    for (int64_t i = 0; i < rows; i += R) tile<V, R, 2, T>(left, step, depth, right, sink, i, rows, column);
   for (; column + kLanes <= columns; column += kLanes)
-    for (int64_t i = 0; i < rows; i += S::kRows)
-      tile<V, S::kRows, 1, T>(left, step, depth, right, sink, i, rows, column);
+    for (int64_t i = 0; i < rows; i += R) tile<V, R, 1, T>(left, step, depth, right, sink, i, rows, column);
+  if (kHalf > 1 && column + kHalf <= columns) {
+    for (int64_t i = 0; i < rows; i += R) tile<Half, R, 1, T>(left, step, depth, right, sink, i, rows, column);
+    column += kHalf;
+  }
   for (; column < columns; ++column)
-    for (int64_t i = 0; i < rows; i += S::kRows)
-      tile<T, S::kRows, 1, T>(left, step, depth, right, sink, i, rows, column);
+    for (int64_t i = 0; i < rows; i += R) tile<T, R, 1, T>(left, step, depth, right, sink, i, rows, column);
 }
 
 }  // namespace pyslsac
