@@ -14,7 +14,7 @@
 
 // A loop marked SIMD_CLONES is compiled for plain x86-64, AVX2 and AVX512; the loader picks one. The clones differ in
 // width only: every operation is IEEE-exact and -ffp-contract=off keeps the compiler from fusing any, so the bits are
-// the same.
+// the same. SIMD_TARGETS: may a function have a body of its own for each (csrc/cpu/simd.h)?
 #if defined(__x86_64__) && defined(__gnu_linux__) && defined(__GNUC__) && !defined(__clang__) && \
     !defined(__CUDACC__) && !defined(PYSLSAC_ONE_CLONE)
 #define SIMD_CLONES __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))

@@ -40,13 +40,19 @@ QuantileFeatures<T> arguments(const char* op, const Tensor& psi, const Tensor& c
   return args;
 }
 
+// Units of `states` to a thread: at least about 10 us of work.
+template <typename T>
+int64_t grain(const QuantileFeatures<T>& args, int64_t states) {
+  return (1 << 20) / (states * args.quantiles * args.width * (args.inputs + args.outputs) + 1) + 1;
+}
+
 template <typename T>
 Tensor forward(const Tensor& psi, const Tensor& cosines, const Tensor& phi_weight, const Tensor& phi_bias,
                const Tensor& weight, const Tensor& bias) {
   auto args = arguments<T>("quantile_features", psi, cosines, phi_weight, phi_bias, weight, bias, nullptr);
   Tensor features = torch::stable::new_empty(psi, {args.runs, args.batch, args.quantiles, args.outputs});
   args.features = static_cast<T*>(features.mutable_data_ptr());
-  launch<QuantileFeatures<T>>(backend::quantile_features, args, psi, args.runs * args.batch, 1);
+  launch<QuantileFeatures<T>>(backend::quantile_features, args, psi, args.runs * args.batch, grain(args, 1));
   return features;
 }
 
@@ -72,7 +78,8 @@ Five backward(const Tensor& grad, const Tensor& features, const Tensor& psi, con
   const int64_t runs = args.forward.runs, size = weights ? backend::quantile_features_scratch(args.forward) : 0;
   Tensor scratch = torch::stable::new_empty(psi, {size});
   args.scratch = static_cast<T*>(scratch.mutable_data_ptr());
-  launch<QuantileFeaturesGrad<T>>(backend::quantile_features_backward, args, psi, runs * cpu::kSlabs, 1);
+  launch<QuantileFeaturesGrad<T>>(backend::quantile_features_backward, args, psi, runs * cpu::kSlabs,
+                                  grain(args.forward, args.forward.batch / cpu::kSlabs));
   if (weights)
     launch<QuantileFeaturesGrad<T>>(backend::quantile_features_weights, args, psi, runs * (args.forward.width + 1), 32);
   return made;
