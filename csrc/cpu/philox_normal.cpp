@@ -3,7 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
-#ifdef __x86_64__
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#define LANES
 #include <immintrin.h>
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // in GCC 12's own intrinsics
 #endif
@@ -21,7 +22,7 @@ void fill_tile(float* out, int64_t blocks, uint32_t block, uint64_t seed, uint64
 }
 }  // namespace plain
 
-#ifdef __x86_64__
+#ifdef LANES
 #pragma GCC push_options
 #pragma GCC target("avx2,fma")
 namespace avx2 {
@@ -58,11 +59,11 @@ inline void store(uint32_t* to, Lanes a) {
 
 // The widest that this machine runs; with PYSLSAC_ONE_CLONE the widest that the compiler was told of.
 auto* widest() {
-#if defined(PYSLSAC_ONE_CLONE) && defined(__AVX512VL__)
+#if defined(LANES) && defined(PYSLSAC_ONE_CLONE) && defined(__AVX512VL__)
   return avx512::fill_tile;
-#elif defined(PYSLSAC_ONE_CLONE) && defined(__AVX2__)
+#elif defined(LANES) && defined(PYSLSAC_ONE_CLONE) && defined(__AVX2__)
   return avx2::fill_tile;
-#elif defined(__x86_64__) && !defined(PYSLSAC_ONE_CLONE)
+#elif defined(LANES) && !defined(PYSLSAC_ONE_CLONE)
   __builtin_cpu_init();
   if (__builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq")) return avx512::fill_tile;
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return avx2::fill_tile;
