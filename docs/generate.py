@@ -121,7 +121,9 @@ def measured() -> str:
 
 
 def runs() -> str:
-    """Every kept training run, with its last evaluation and what its constraint did."""
+    """Every kept training run: its curves, its last evaluation, and what its constraint did."""
+    pictures = (path.relative_to(ROOT) for path in sorted(RESULTS.rglob("*.png")))
+    curves = "".join(f"![Learning curves of {path.parent.name}]({path})\n\n" for path in pictures)
     rows = []
     for path in sorted(RESULTS.rglob("config.yaml")):
         folder, settings = path.parent, yaml.safe_load(path.read_text("utf-8"))
@@ -137,7 +139,8 @@ def runs() -> str:
         episodes = evaluation["count"]
         rows.append((link, name, settings["seed"], steps, episodes, rewards, costs, limit, f"{multiplier:.3g}", over))
     header = ("task", "agent, preset", "seed:", "steps:", "evaluation episodes:", "return:", "cost:", "limit:")
-    return table((*header, "largest multiplier:", "training episodes over the limit:"), rows) if rows else ""
+    header += ("largest multiplier:", "training episodes over the limit:")
+    return curves + (table(header, rows) if rows else "")
 
 
 GENERATORS: dict[str, Callable[..., str]] = {
