@@ -25,6 +25,13 @@ from pyslsac.train.log import COLUMNS
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "bench" / "results"
+HEADLINES = {  # bench: part of the names of the cases that the README shows
+    "update": "HalfCheetah",
+    "asgld": " 1,000,000 ",
+    "quantile_huber": "256 x 32 x 32",
+    "langevin_step": "[4, 256, 6]",
+    "philox_normal": " 1,000,000 ",
+}
 BLOCK = re.compile(r"(<!-- generated: (?P<words>[^>]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -85,10 +92,10 @@ def interval(values: Mapping[str, float], digits: int) -> str:
 
 
 def bench_rows(cases: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """One row a case: its name, our time, and how many times longer each rival takes."""
+    """One row a case: its name, our time, and how many times as long each rival takes."""
     for case, result in cases.items():
         ours = next(iter(result["us"]))
-        rivals = ", ".join(f"{name} {interval(ratio, 2)}" for name, ratio in result["ratio"].items())
+        rivals = "<br>".join(f"{name}: {interval(ratio, 2)}" for name, ratio in result["ratio"].items())
         yield case, interval(result["us"][ours], 1), rivals
 
 
@@ -106,22 +113,29 @@ def benches() -> str:
         for name, bench in measured["benches"].items():
             facts = ", ".join(f"{key} {bench[key]}" for key in ("torch", "threads", "capability", "commit", "date"))
             text += f"### {name}\n\n{facts}\n\n"
-            text += table(("case", "ours, µs:", "times as long:"), bench_rows(bench["cases"])) + "\n"
+            text += table(("case", "ours, µs:", "times as long"), bench_rows(bench["cases"])) + "\n"
     return text
 
 
 def measured() -> str:
-    """The largest case of every bench on every device."""
-    rows = []
+    """The cases of `HEADLINES` on every device, medians alone."""
+    text = ""
     for results in devices():
-        for name, bench in results["benches"].items():
-            *_, (case, ours, rivals) = bench_rows(bench["cases"])
-            rows.append((results["device"], f"`{name}`", case, ours, rivals))
-    return table(("device", "op", "case", "ours, µs:", "times as long:"), rows) if rows else ""
+        rows = []
+        for name, headline in HEADLINES.items():
+            for case, result in results["benches"].get(name, {"cases": {}})["cases"].items():
+                if headline in f" {case} ":
+                    ours = next(iter(result["us"].values()))
+                    rivals = "<br>".join(f"{rival}: {ratio['median']:.2f}" for rival, ratio in result["ratio"].items())
+                    rows.append((f"`{name}`", case, f"{ours['median']:,.0f}", rivals))
+        text += f"**{results['device']}**\n\n" + table(("bench", "case", "ours, µs:", "times as long"), rows) + "\n"
+    return text
 
 
 def runs() -> str:
-    """Every kept training run, with its last evaluation and what its constraint did."""
+    """Every kept training run: its curves, its last evaluation, and what its constraint did."""
+    pictures = (path.relative_to(ROOT) for path in sorted(RESULTS.rglob("*.png")))
+    curves = "".join(f"![Learning curves of {path.parent.name}]({path})\n\n" for path in pictures)
     rows = []
     for path in sorted(RESULTS.rglob("config.yaml")):
         folder, settings = path.parent, yaml.safe_load(path.read_text("utf-8"))
@@ -137,7 +151,8 @@ def runs() -> str:
         episodes = evaluation["count"]
         rows.append((link, name, settings["seed"], steps, episodes, rewards, costs, limit, f"{multiplier:.3g}", over))
     header = ("task", "agent, preset", "seed:", "steps:", "evaluation episodes:", "return:", "cost:", "limit:")
-    return table((*header, "largest multiplier:", "training episodes over the limit:"), rows) if rows else ""
+    header += ("largest multiplier:", "training episodes over the limit:")
+    return curves + (table(header, rows) if rows else "")
 
 
 GENERATORS: dict[str, Callable[..., str]] = {

@@ -6,8 +6,7 @@ namespace pyslsac {
 
 namespace {
 
-constexpr int64_t kPiece = 256;   // elements whose normals are made while memory brings the rest
-constexpr int64_t kBlock = 1024;  // elements that go through all stages in the first-level cache
+constexpr int64_t kBlock = 256;  // elements that go through all stages in the first-level cache
 
 template <typename T>
 HOST_DEVICE T* at(void* data, int64_t first) {
@@ -41,22 +40,23 @@ HOST_DEVICE void drift(const Asgld& args, const AsgldElement<T>& e, const AsgldT
   }
 }
 
-template <typename T>
-struct Widened {
+// The scaled gradient, widened; or numbers that stand there.
+template <typename S, typename T>
+struct Measured {
+  const AsgldElement<T>& e;
+  const S* grad;
   const T* x;
-  HOST_DEVICE double operator[](int64_t i) const { return x[i]; }
+  HOST_DEVICE double operator[](int64_t i) const { return x ? x[i] : e.gradient(widen(grad[i])); }
 };
 
 template <typename S, typename T = Wide<S>>
 HOST_DEVICE double sum_of(const Asgld& args, const AsgldChunk& c) {
-  alignas(64) T x[kReduceChunk];
   const AsgldElement<T> e(args, 1.0);
   const S* grad = static_cast<const S*>(c.tensor->grad) + c.first;
-  if (args.clip == Clip::drift_norm)
-    drift<S>(args, e, *c.tensor, c.first, c.count, true, x);
-  else
-    for (int64_t i = 0; i < c.count; ++i) x[i] = e.gradient(widen(grad[i]));
-  return sum_squares_chunk(Widened<T>{x}, c.count);
+  if (args.clip == Clip::grad_norm) return sum_squares_chunk(Measured<S, T>{e, grad, nullptr}, c.count);
+  alignas(64) T x[kReduceChunk];
+  drift<S>(args, e, *c.tensor, c.first, c.count, true, x);
+  return sum_squares_chunk(Measured<S, T>{e, nullptr, x}, c.count);
 }
 
 // theta <- theta + delta for elements first .. first + count - 1, whose normals are xi; then the target follows.
@@ -91,7 +91,7 @@ HOST_DEVICE void move(const Asgld& args, const AsgldElement<T>& e, const AsgldTe
     for (int64_t i = 0; i < count; ++i) target[i] = narrow<S>(e.followed(widen(target[i]), widen(theta[i])));
 }
 
-// Asks for what a piece will need while its normals are made: else memory and arithmetic take turns.
+// Asks for what a block needs while its normals are made: else memory and arithmetic take turns.
 template <typename S>
 HOST_DEVICE void prefetch(const AsgldTensor& t, int64_t first, int64_t count) {
   for (const void* data : {static_cast<const void*>(t.param), t.grad, static_cast<const void*>(t.exp_avg),
@@ -108,10 +108,9 @@ HOST_DEVICE void step(const Asgld& args, const AsgldChunk& c) {
   const AsgldElement<Wide<S>> e(args, args.norms() ? args.factors[c.network] : 1.0);
   for (int64_t done = 0; done < c.count; done += kBlock) {
     const int64_t count = std::min(kBlock, c.count - done);
-    for (int64_t i = 0; e.noisy && i < count; i += kPiece) {
-      const int64_t piece = std::min(kPiece, count - i);
-      prefetch<S>(*c.tensor, c.first + done + i, piece);
-      philox_normal_fill(xi + i, piece, c.number + done + i, args.seed[c.run], *c.tensor->step, c.tensor->stream);
+    if (e.noisy) {
+      prefetch<S>(*c.tensor, c.first + done, count);
+      philox_normal_fill(xi, count, c.number + done, args.seed[c.run], *c.tensor->step, c.tensor->stream);
     }
     move<S>(args, e, *c.tensor, c.first + done, count, xi);
   }

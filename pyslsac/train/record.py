@@ -34,7 +34,7 @@ class Record:
         self.path = folder / FILE
         started = datetime.now(timezone.utc).isoformat(timespec="seconds")
         self.content: dict[str, Any] = {"status": "running", "started": started, "exact": True, "notes": []}
-        self.content |= {"failure": None, "command": sys.argv, "facts": facts} | read_record(folder)
+        self.content |= {"failure": None, "command": [program(), *sys.argv[1:]], "facts": facts} | read_record(folder)
 
     def set(self, **changes: Any) -> None:
         self.content |= changes
@@ -43,6 +43,12 @@ class Record:
     def mark_inexact(self, reason: str) -> None:
         """This run is no longer the one that an uninterrupted training would have made."""
         self.set(exact=False, notes=[*self.content["notes"], reason])
+
+
+def program() -> str:
+    """The program's name, without where it lies: `pyslsac`, also for `python -m pyslsac`, or a script's."""
+    path = Path(sys.argv[0])
+    return path.parent.name if path.name == "__main__.py" else path.name
 
 
 def read_record(folder: Path) -> dict[str, Any]:
