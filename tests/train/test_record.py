@@ -1,8 +1,9 @@
 """environment.json: what has changed is said in words, and marks stay."""
 
 import json
+import sys
 
-from pyslsac.train.record import Record, differences, facts_of, read_record
+from pyslsac.train.record import Record, differences, facts_of, program, read_record
 from pyslsac.train.settings import Settings
 
 SETTINGS = Settings("sl-sac", "Task", steps=10, seeds=[0, 1])
@@ -30,3 +31,9 @@ def test_a_mark_outlives_the_process(tmp_path):
     content = read_record(tmp_path)
     assert content["exact"] is False and content["notes"] == ["one reason", "another"]
     assert read_record(tmp_path / "elsewhere") == {}
+
+
+def test_the_program_is_named_without_its_folder(monkeypatch):
+    for path, name in (("/a/pyslsac/__main__.py", "pyslsac"), ("/a/bin/pyslsac", "pyslsac"), ("b/mine.py", "mine.py")):
+        monkeypatch.setattr(sys, "argv", [path, "train"])
+        assert program() == name
