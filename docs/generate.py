@@ -29,6 +29,7 @@ HEADLINES = {  # bench: part of the names of the cases that the README shows
     "update": "HalfCheetah",
     "asgld": " 1,000,000 ",
     "quantile_huber": "256 x 32 x 32",
+    "quantile_features": "256 states x 32 quantiles",
     "langevin_step": "[4, 256, 6]",
     "philox_normal": " 1,000,000 ",
 }
