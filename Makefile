@@ -1,4 +1,4 @@
-# make demo    train, evaluate and plot SL-SAC on a Safety-Gymnasium task (about 10 minutes on 2 cores)
+# make demo    train, evaluate and plot SL-SAC on a Safety-Gymnasium task (about 12 minutes on 2 cores, after the set-up)
 # make test    linters, type checker and every test
 # Both set everything up first: a virtual environment, the pinned packages, the compiled core. make help lists the rest.
 
