@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 DESCRIPTION = "Safe reinforcement learning with Langevin samplers: train, evaluate and plot."
 STEPS = 1_000_000
-SPINS = "20000"  # how long GNU OpenMP's threads spin for work: by default for ever, and an update beside a busy core
-# (an environment's, another job's) then takes 10 times as long; asleep at once they take 1.3 times as long when alone
+SPINS = "20000"  # how long GNU OpenMP's threads spin for work before they sleep. Their default, for ever, makes updates
+# many times slower when another job or a worker has a core; sleeping at once makes them slower on an idle machine
 
 
 def option(metavar: str, default: object = None) -> Any:

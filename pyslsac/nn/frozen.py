@@ -12,7 +12,7 @@ from torch import nn
 def frozen(*modules: nn.Module) -> Iterator[None]:
     """Within, the modules' parameters ask for no gradient, so that a loss built here computes only those of its inputs.
 
-    For an actor's pass through a quantile critic this saves a third of the backward GEMMs.
+    For an actor's pass through its critics this saves the products that would make their weights' gradients.
     """
     parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
     for parameter in parameters:
