@@ -5,17 +5,28 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pyslsac.envs.errors import TaskError, WorkerDied, WorkerError
-    from pyslsac.envs.make import list_tasks, make_vec, register
+    from pyslsac.envs.make import backend_of, list_tasks, make_vec, register
     from pyslsac.envs.single import spread_seed
     from pyslsac.envs.vector import VectorEnv
 
-__all__ = ["TaskError", "VectorEnv", "WorkerDied", "WorkerError", "list_tasks", "make_vec", "register", "spread_seed"]
+__all__ = [
+    "TaskError",
+    "VectorEnv",
+    "WorkerDied",
+    "WorkerError",
+    "backend_of",
+    "list_tasks",
+    "make_vec",
+    "register",
+    "spread_seed",
+]
 
 _HOMES = {
     "TaskError": "errors",
     "VectorEnv": "vector",
     "WorkerDied": "errors",
     "WorkerError": "errors",
+    "backend_of": "make",
     "list_tasks": "make",
     "make_vec": "make",
     "register": "make",

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pyslsac.envs.single import FloatArray, Single, episode_seed
+from pyslsac.envs.single import FloatArray, Single, Step, episode_seed
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class Board:
     """Arrays over n environments through which actions go in and transitions come out; workers map the same memory."""
 
     action: FloatArray  # [n, A]
+    held: NDArray[np.bool_]  # [n] stays as it is for a step, which is worth nothing
     obs: FloatArray  # [n, S] to act on next: of the new episode where one ended
     final_obs: FloatArray  # [n, S] that the action led to
     reward: NDArray[np.float64]  # [n]
@@ -56,6 +57,7 @@ class Board:
 
 _FIELDS: dict[str, Any] = {
     "action": np.float32,
+    "held": np.bool_,
     "obs": np.float32,
     "final_obs": np.float32,
     "reward": np.float64,
@@ -100,7 +102,8 @@ class Group:
         """Step every environment with its row of the board's actions; where an episode ends, begin the next."""
         board = self.board
         for row, env in self._rows():
-            result = env.step(board.action[row])
+            stays = Step(board.obs[row], 0.0, 0.0, False, False) if board.held[row] else None
+            result = stays or env.step(board.action[row])
             board.final_obs[row] = result.obs
             board.reward[row] = result.reward
             board.cost[row] = result.cost
@@ -110,6 +113,13 @@ class Group:
                 self._begin(row, int(board.episode[row]) + 1)
             else:
                 board.obs[row] = result.obs
+
+    def start(self) -> None:
+        """All of a step; nothing goes on by itself here."""
+        self.step()
+
+    def finish(self) -> None:
+        """Nothing to wait for."""
 
     def replay(self, seeds: Sequence[int], episodes: Sequence[int], actions: Sequence[FloatArray]) -> list[bool]:
         """Live through `actions` [T_i, A] again; True where that led to the observations now on the board, bit for bit.
@@ -150,16 +160,23 @@ class Group:
 
 
 class InProcess:
-    """A group in this process behind the orders and answers of a worker: the work is done when it is ordered."""
+    """A group in this process behind the orders and answers of a worker."""
 
-    def __init__(self, make: Callable[[], Single], first: int, count: int) -> None:
-        self.group = Group(make, count, first)
-        self._answer: Any = self.group.sizes
+    def __init__(self, group: Any) -> None:
+        self.group = group
+        self._answer: Any = group.sizes
+        self._started = False
 
     def order(self, method: str, *args: Any) -> None:
-        self._answer = getattr(self.group, method)(*args)
+        """ "step" only starts a step, "run" does all of it; other orders are the group's methods."""
+        self._started = method == "step"
+        self._answer = getattr(self.group, {"step": "start", "run": "step"}.get(method, method))(*args)
 
     def answer(self) -> Any:
+        """What the last order came to; of a step that was started, the end."""
+        if self._started:
+            self._started = False
+            self.group.finish()
         return self._answer
 
     def join(self) -> None:

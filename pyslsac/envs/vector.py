@@ -17,36 +17,51 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from pyslsac.data.spec import Spec
+from pyslsac.envs.errors import TaskError
 from pyslsac.envs.group import Board, InProcess, Sizes
-from pyslsac.envs.single import FloatArray, Single, env_seeds
+from pyslsac.envs.single import FloatArray, env_seeds
 from pyslsac.envs.worker import Worker
 
 _AUTORESET = getattr(gymnasium.vector, "AutoresetMode", None)  # since gymnasium 1.1
 Transition = tuple[FloatArray, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]
+AUTORESETS = {"same_step": "SameStep", "next_step": "NextStep"}  # our names and gymnasium's
 _SHARED_FOLDER = "/dev/shm" if os.path.isdir("/dev/shm") else None
 
 
 class VectorEnv(gymnasium.vector.VectorEnv):
-    """n environments that `make` makes, in `workers` processes (0: in this one); no number depends on how many.
+    """n environments, which one member of a crew or several step: hire(first, count) makes one; `apart`: in processes.
 
-    An environment whose episode ends is reset in the same step: `obs` is then the new episode's first observation, and
-    info["final_obs"] [n, S] is the true next observation of *every* transition, with the mask info["_final_obs"] [n]
-    of ended episodes. info["cost"] [n] is the step's cost. Observations are float32, actions in [-1, 1].
+    With autoreset "same_step" an environment whose episode ends is reset in the same step: `obs` is then the new
+    episode's first observation, and info["final_obs"] [n, S] is the true next observation of *every* transition, with
+    the mask info["_final_obs"] [n] of ended episodes. With "next_step" `obs` is the last observation of an ended
+    episode, and the next step, whose action does nothing and whose reward and cost are 0, returns the new episode's
+    first. info["cost"] [n] is the step's cost. Observations are float32, actions in [-1, 1]. No number depends on the
+    crew.
     """
 
-    metadata: dict[str, Any] = {"autoreset_mode": _AUTORESET.SAME_STEP} if _AUTORESET else {}
-
-    def __init__(self, make: Callable[[], Single], *, seeds: Sequence[int], workers: int) -> None:
+    def __init__(
+        self,
+        hire: Callable[[int, int], Worker | InProcess],
+        *,
+        seeds: Sequence[int],
+        members: int = 1,
+        apart: bool = False,
+        autoreset: str = "same_step",
+    ) -> None:
+        if autoreset not in AUTORESETS:
+            raise TaskError(f"autoreset is {autoreset!r}, wanted one of {', '.join(AUTORESETS)}")
         n = self.num_envs = len(seeds)
+        self.metadata = {"autoreset_mode": getattr(_AUTORESET, autoreset.upper(), AUTORESETS[autoreset])}
+        self._same_step = autoreset == "same_step"
         self.is_vector_env, self.closed, self.viewer = True, False, None
         self._seeds, self._started, self._in_flight = [int(seed) for seed in seeds], False, False
         self._crew: list[Worker | InProcess] = []
         self._stop = Finalize(self, _stop, args=(self._crew,), exitpriority=100)
-        self._slices = [slice(n * w // max(workers, 1), n * (w + 1) // max(workers, 1)) for w in range(max(workers, 1))]
+        self._slices = [slice(n * m // members, n * (m + 1) // members) for m in range(members)]
         for part in self._slices:
-            self._crew.append((Worker if workers else InProcess)(make, part.start, part.stop - part.start))
+            self._crew.append(hire(part.start, part.stop - part.start))
         sizes: Sizes = self._answers()[0]
-        self._board = self._share(sizes) if workers else self._keep(sizes)
+        self._board = self._share(sizes) if apart else self._keep(sizes)
         self.spec_ = Spec(sizes.obs_dim, sizes.act_dim, sizes.horizon)
         self.single_observation_space = spaces.Box(sizes.obs_low, sizes.obs_high, dtype=np.float32)
         self.single_action_space = spaces.Box(-1.0, 1.0, (sizes.act_dim,), np.float32)
@@ -55,6 +70,7 @@ class VectorEnv(gymnasium.vector.VectorEnv):
         self.action_space = batch_space(self.single_action_space, n)
         self._past = np.zeros((n, sizes.horizon, sizes.act_dim), np.float32)  # actions since each episode's start
         self._age = np.zeros(n, np.int64)  # how many
+        self._rows = np.arange(n)
 
     def reset(
         self, *, seed: int | Sequence[int] | None = None, options: dict[str, Any] | None = None
@@ -69,16 +85,20 @@ class VectorEnv(gymnasium.vector.VectorEnv):
             self._orders("reset", [()] * len(self._crew))
         self._started = True
         self._age[:] = 0
+        self._board.held[:] = False
         return self._board.obs.copy(), {}
 
     def step(self, actions: Any) -> Transition:  # type: ignore[override]  # gymnasium 0.28 types one environment's step
         """step_async and step_wait in one."""
-        self.step_async(actions)
+        self._launch(actions, "run")
         return self.step_wait()
 
     def step_async(self, actions: Any) -> None:
         """Let the environments take `actions` [n, A]; `step_wait` brings what follows."""
-        self._quiet("step_async")
+        self._launch(actions, "step")
+
+    def _launch(self, actions: Any, order: str) -> None:
+        self._quiet("step")
         if not self._started:
             raise RuntimeError("reset the environments before the first step")
         actions = np.asarray(actions, np.float32)
@@ -86,7 +106,7 @@ class VectorEnv(gymnasium.vector.VectorEnv):
             raise ValueError(f"actions: got shape {actions.shape}, wanted {self._board.action.shape}")
         self._board.action[:] = actions
         for member in self._crew:
-            member.order("step")
+            member.order(order)
         self._in_flight = True
 
     def step_wait(self, **_: Any) -> Transition:
@@ -97,10 +117,16 @@ class VectorEnv(gymnasium.vector.VectorEnv):
         self._answers()
         board = self._board
         ended = board.terminated | board.truncated
-        self._past[np.arange(self.num_envs), self._age] = board.action
-        self._age = np.where(ended, 0, self._age + 1)
-        info = {"cost": board.cost.copy(), "final_obs": board.final_obs.copy(), "_final_obs": ended}
-        return board.obs.copy(), board.reward.copy(), board.terminated.copy(), board.truncated.copy(), info
+        self._past[self._rows, self._age] = board.action
+        self._age = np.where(ended | board.held, 0, self._age + 1)
+        reward, terminated, truncated = board.reward.copy(), board.terminated.copy(), board.truncated.copy()
+        info: dict[str, Any] = {"cost": board.cost.copy()}
+        if self._same_step:
+            info |= {"final_obs": board.final_obs.copy(), "_final_obs": ended}
+            return board.obs.copy(), reward, terminated, truncated, info
+        obs = board.final_obs.copy()
+        board.held[:] = ended
+        return obs, reward, terminated, truncated, info
 
     def state_dict(self) -> dict[str, Any]:
         """All that names the present state: seeds [n], episode numbers [n], actions since, observations [n, S]."""
@@ -110,6 +136,7 @@ class VectorEnv(gymnasium.vector.VectorEnv):
             "episode": self._board.episode.tolist(),
             "actions": [past[:age].copy() for past, age in zip(self._past, self._age, strict=True)],  # n of [T, A]
             "obs": self._board.obs.copy(),
+            "held": self._board.held.copy(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> tuple[FloatArray, NDArray[np.bool_]]:
@@ -125,12 +152,14 @@ class VectorEnv(gymnasium.vector.VectorEnv):
         episodes = [int(episode) for episode in state["episode"]]
         actions = [np.asarray(past, np.float32) for past in state["actions"]]
         self._board.obs[:] = obs
+        self._board.held[:] = False
         answers = self._orders("replay", [(self._seeds[p], episodes[p], actions[p]) for p in self._slices])
         came_back = np.array(list(itertools.chain.from_iterable(answers)), np.bool_)
         self._age[:] = 0
         for i in np.flatnonzero(came_back):
             self._age[i] = len(actions[i])
             self._past[i, : len(actions[i])] = actions[i]
+        self._board.held[:] = came_back & state.get("held", False)
         self._started = True
         return self._board.obs.copy(), came_back
 

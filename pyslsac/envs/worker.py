@@ -45,7 +45,7 @@ class Worker:
 
     def order(self, method: str, *args: Any) -> None:
         """Order a call of one of the group's methods; `answer` waits for its result."""
-        message = _STEP if method == "step" else pickle.dumps((method, args))
+        message = _STEP if method in ("step", "run") else pickle.dumps((method, args))
         with suppress(OSError):  # a dead worker's answer tells
             self.pipe.send_bytes(message)
 

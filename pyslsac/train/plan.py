@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from pyslsac.agents import config_for
+from pyslsac.envs import backend_of
 from pyslsac.train.record import read_record
 from pyslsac.train.settings import Settings, read_settings, seed_folder, seed_folders
 
@@ -34,6 +35,8 @@ def new_runs(
         "device": "cuda" if torch.cuda.is_available() else "cpu",
         "threads": torch.get_num_threads(),
     }
+    env = given.get("env", {})
+    given = given | {"env": {"backend": backend_of(task, env.get("backend", "auto"))} | env}  # not what is "auto" later
     settings = Settings(
         algo,
         name,

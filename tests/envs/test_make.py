@@ -93,5 +93,5 @@ def test_a_missing_package_is_named_with_its_command(monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(sys.modules, "safety_gymnasium", None)
     safety_gymnasium.load.cache_clear()
     with pytest.raises(TaskError, match=r"cannot be imported .*pip install --no-deps safety-gymnasium==1.0.0"):
-        make_vec("SafetyPointGoal1-v0", workers=0)
+        make_vec("SafetyPointGoal1-v0", workers=0, backend="safety-gymnasium")
     safety_gymnasium.load.cache_clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import time
 from importlib.metadata import version
 from typing import Any
@@ -10,9 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pyslsac.envs import TaskError, list_tasks, make_vec, safety_gymnasium
+from pyslsac import envs
+from pyslsac.envs import TaskError, list_tasks, safety_gymnasium
 from pyslsac.envs.single import Single, episode_seed, spread_seed
 
+make_vec = functools.partial(envs.make_vec, backend="safety-gymnasium")
 problem = next(listing.problem for listing in list_tasks() if listing.backend == "safety-gymnasium")
 needs_release = pytest.mark.skipif(problem is not None, reason=str(problem))
 TABLE = {  # obs, act, horizon, terminates, threshold
