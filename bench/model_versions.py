@@ -1,4 +1,4 @@
-"""Which MJCF files of which gymnasium the installed mujoco loads and steps: bench/results/model_versions.json.
+"""Which MJCF files of which gymnasium the installed mujoco loads and steps: bench/results/versions/model_versions.json.
 
 One run asks one mujoco, and its answers are merged into the file. A folder holds one gymnasium's files and is named
 after its version (what a wheel has under gymnasium/envs/mujoco/assets); without one the installed gymnasium is asked.
@@ -17,7 +17,7 @@ from pathlib import Path
 import mujoco
 import numpy as np
 
-RESULTS = Path(__file__).parent / "results" / "model_versions.json"
+RESULTS = Path(__file__).parent / "results" / "versions" / "model_versions.json"
 MODELS = ("ant", "half_cheetah", "hopper", "humanoid", "swimmer", "walker2d")
 STEPS = 10
 

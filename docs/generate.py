@@ -21,6 +21,8 @@ from typing import Any
 import yaml
 
 from pyslsac import agents
+from pyslsac.envs.native import tasks as native_tasks
+from pyslsac.envs.native.velocity import Velocity
 from pyslsac.train.log import COLUMNS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -156,6 +158,49 @@ def runs() -> str:
     return curves + (table(header, rows) if rows else "")
 
 
+def tasks() -> str:
+    """Every native task: sizes, horizon, and what it costs for."""
+    rows = []
+    for name, steps in native_tasks.STEPS.items():
+        fleet = native_tasks.make(name, 1)
+        sizes = fleet.obs_low.size, fleet.act_low.size, steps
+        rows.append((name, *sizes, "when unhealthy" if ends(fleet) else "never", ", or ".join(costs(fleet)) or "never"))
+    return table(("task", "observations:", "actions:", "steps:", "terminates", "a step costs 1"), rows)
+
+
+def ends(fleet: Any) -> bool:
+    return isinstance(fleet, Velocity) and fleet.walker.healthy is not None
+
+
+def costs(fleet: Any) -> Iterator[str]:
+    """What a fleet's task costs for, in words."""
+    if isinstance(fleet, Velocity):
+        yield f"above a {'speed' if fleet.walker.planar else 'forward speed'} of {fleet.walker.limit} m/s"
+        return
+    for thing in fleet.world.things:
+        if thing.name == "hazard":
+            yield f"in one of {thing.count} hazards"
+        if thing.name == "sigwall":
+            yield f"beyond {' or '.join(f'|{axis}| = {thing.places[0][0]} m' for axis in 'xy'[: thing.count // 2])}"
+        if thing.name in fleet.level.costly:
+            yield f"touching one of {thing.count} {thing.name}s"
+        if thing.name == "vase" and thing.name in fleet.level.costly:
+            yield "while a vase moves"
+        if thing.name == "button" and fleet.game.strict:
+            yield "touching a wrong button"
+
+
+def versions() -> str:
+    """Which of gymnasium's models each MuJoCo reads."""
+    answers = json.loads((RESULTS / "versions" / "model_versions.json").read_text("utf-8"))["mujoco"]
+    gymnasiums = list(next(iter(answers.values())))
+    rows = []
+    for mujoco, by_gymnasium in answers.items():
+        missing = [[name for name, answer in by_gymnasium[g].items() if answer != "ok"] for g in gymnasiums]
+        rows.append((mujoco, *(f"all but {', '.join(names)}" if names else "all" for names in missing)))
+    return table(("MuJoCo", *(f"gymnasium {version}" for version in gymnasiums)), rows)
+
+
 GENERATORS: dict[str, Callable[..., str]] = {
     "algorithms": algorithms,
     "benches": benches,
@@ -164,6 +209,8 @@ GENERATORS: dict[str, Callable[..., str]] = {
     "metrics": metrics,
     "presets": presets,
     "runs": runs,
+    "tasks": tasks,
+    "versions": versions,
 }
 
 

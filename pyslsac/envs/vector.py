@@ -163,6 +163,12 @@ class VectorEnv(gymnasium.vector.VectorEnv):
         self._started = True
         return self._board.obs.copy(), came_back
 
+    def __enter__(self) -> VectorEnv:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.close()
+
     def close_extras(self, **_: Any) -> None:
         """End the worker processes."""
         self._stop()

@@ -10,7 +10,7 @@ import numpy as np
 
 from pyslsac.envs.native.fleet import Flags
 from pyslsac.envs.native.navigation import Game, Level, Navigation
-from pyslsac.envs.native.robots import Robot
+from pyslsac.envs.native.robots import Robot, plane
 from pyslsac.envs.native.simulation import Array
 from pyslsac.envs.native.things import circle, walls
 
@@ -29,10 +29,10 @@ class Circle(Game):
 
     def __init__(self, n: int, level: Level) -> None:
         self.radius = level.things[0].size[0]
+        self.never = np.zeros(n, np.bool_)
 
     def reward(self, fleet: Navigation) -> tuple[Array, Flags]:
-        x, y = fleet.position[:, 0], fleet.position[:, 1]
-        velocity = fleet.velocity()
-        radius = np.sqrt(x * x + y * y)
-        along = (x * velocity[:, 1] - y * velocity[:, 0]) / radius
-        return 0.1 * along / (1 + np.abs(radius - self.radius)), np.zeros(fleet.n, np.bool_)
+        place, velocity = plane(fleet.position), fleet.velocity()
+        radius = np.abs(place)
+        along = (np.conj(place) * velocity).imag / radius
+        return 0.1 * along / (1 + np.abs(radius - self.radius)), self.never

@@ -29,7 +29,7 @@ class Outcome(NamedTuple):
 class Fleet(ABC):
     """n environments, stepped together and reset one by one.
 
-    A task says how to begin an episode (`_begin`), how to advance one simulation (`_advance`, in the pool's threads)
+    A task says how to begin an episode (`_begin`), how to advance some simulations (`_advance`, in the pool's threads)
     and what the step is worth (`_outcome`, array expressions over all n). `models` holds one model each or, where
     nothing in it depends on the episode, n times the same.
     """
@@ -42,6 +42,7 @@ class Fleet(ABC):
         self.n, self.models, self.horizon, self.frame_skip = len(models), models, horizon, frame_skip
         self.datas = [mujoco.MjData(model) for model in models]
         self.everyone = range(self.n)
+        self._pairs = list(zip(models, self.datas, strict=True))
         self.streams = Streams(self.n)
         self.age = np.zeros(self.n, np.int64)  # [n] steps since the episode began
         self.timestep = float(models[0].opt.timestep)
@@ -110,9 +111,10 @@ class Fleet(ABC):
         self._ctrl.write(actions)
 
     def _work(self, first: int, last: int) -> None:
-        for i in range(first, last):
-            if i not in self._held:
-                self._advance(self.models[i], self.datas[i], i)
+        pairs = self._pairs[first:last]
+        if self._held:
+            pairs = [pair for i, pair in enumerate(pairs, first) if i not in self._held]
+        self._advance(pairs)
 
     def _settle(self) -> Outcome:
         obs, reward, cost, terminated = self._outcome(self._actions)
@@ -134,7 +136,7 @@ class Fleet(ABC):
     def _begin(self, rows: list[int]) -> Array: ...
 
     @abstractmethod
-    def _advance(self, model: Any, data: Any, i: int) -> None: ...
+    def _advance(self, pairs: list[tuple[Any, Any]]) -> None: ...
 
     @abstractmethod
     def _outcome(self, actions: Array) -> tuple[Array, Array, Array, Flags]: ...

@@ -25,6 +25,7 @@ class FleetGroup:
         self.seeds = [0] * count
         low, high = fleet.act_low.astype(np.float64), fleet.act_high.astype(np.float64)
         self._middle, self._reach = (low + high) / 2, (high - low) / 2
+        self._wide = self._middle.any() or (self._reach != 1).any()  # the task's box is another than [-1, 1]
         bounds = (fleet.obs_low.astype(np.float32), fleet.obs_high.astype(np.float32), fleet.act_low, fleet.act_high)
         self.sizes = Sizes(fleet.obs_low.size, fleet.act_low.size, fleet.horizon, *bounds)
 
@@ -73,17 +74,19 @@ class FleetGroup:
         self.fleet.close()
 
     def _stretched(self, action: FloatArray) -> Any:
-        return (self._middle + self._reach * np.minimum(np.maximum(action, -1.0), 1.0)).astype(self.fleet.act_type)
+        inside = np.minimum(np.maximum(action, -1.0), 1.0)
+        return (self._middle + self._reach * inside if self._wide else inside).astype(self.fleet.act_type)
 
     def _note(self, outcome: Outcome) -> None:
         """Write a step's outcome to the board; where an episode ended, begin the next."""
         board, held = self.board, self.board.held
-        board.terminated[:] = outcome.terminated & ~held
-        board.truncated[:] = outcome.truncated & ~outcome.terminated & ~held
-        board.final_obs[:] = outcome.obs
-        board.reward[:] = np.where(held, 0.0, outcome.reward)
-        board.cost[:] = np.where(held, 0.0, outcome.cost)
-        board.obs[:] = board.final_obs
+        board.terminated[:] = outcome.terminated
+        board.truncated[:] = outcome.truncated & ~outcome.terminated
+        board.reward[:], board.cost[:] = outcome.reward, outcome.cost
+        board.obs[:] = board.final_obs[:] = outcome.obs
+        if held.any():
+            for array in (board.terminated, board.truncated, board.reward, board.cost):
+                array[held] = 0
         ended = np.flatnonzero(board.terminated | board.truncated)
         if ended.size:
             self._begin(ended, board.episode[ended] + 1)

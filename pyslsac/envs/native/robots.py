@@ -65,16 +65,18 @@ class Robot:
         quat, spin = np.split(sensordata[:, self.ball : self.ball + 7], [4], axis=1)
         return np.concatenate([inertial, spin, matrix(quat)], axis=1)
 
-    def velocity(self, qvel: np.ndarray, rot: np.ndarray) -> np.ndarray:
-        """[n, 2] the velocity (m/s) of the robot's origin in the plane of the floor, in the world's axes.
+    def heading(self, rot: np.ndarray) -> np.ndarray:
+        """[n] complex: the direction in the plane, from the layout's rotation rot [n], of the first axis of qvel."""
+        return np.ones(len(rot), np.complex128) if self.free else np.exp(1j * rot)
 
-        qvel is [n, nv]; rot [n] is the rotation that the robot's layout gave it: R(rot) · qvel[:2] when it slides.
-        """
-        if self.free:
-            return qvel[:, :2].copy()
-        cos, sin = np.cos(rot), np.sin(rot)
-        ahead, aside = qvel[:, 0], qvel[:, 1]
-        return np.stack([cos * ahead - sin * aside, sin * ahead + cos * aside], axis=1)
+    def velocity(self, qvel: np.ndarray, heading: np.ndarray) -> np.ndarray:
+        """[n] complex: the velocity (m/s) of the robot's origin in the plane, v_x + i v_y; qvel is [n, nv]."""
+        return plane(qvel) * heading
+
+
+def plane(vectors: np.ndarray) -> np.ndarray:
+    """[n] complex: x + iy of vectors [n, 2 or more], in which products and lengths are one operation each."""
+    return np.ascontiguousarray(vectors[:, :2]).view(np.complex128)[:, 0]
 
 
 def matrix(quat: np.ndarray) -> np.ndarray:

@@ -92,7 +92,7 @@ class NativeEnv(gymnasium.Env[Array, Array]):
         if self.render_mode is None:
             raise RuntimeError("nothing to render: make the environment with render_mode='rgb_array' or 'human'")
         if self.render_mode == "human":
-            self._screen = self._screen or render.Window(self.model)
+            self._screen = self._screen or render.Window(self.model, self._camera)
             self._screen.show(self.data)
             return None
         self._screen = self._screen or render.Camera(self.model, *self._size, self._camera)

@@ -60,10 +60,11 @@ class Velocity(Fleet):
         self.place[rows] = self._places(qpos, rows)
         return self._observe(qpos, qvel, rows)
 
-    def _advance(self, model: Any, data: Any, i: int) -> None:
-        mujoco.mj_step(model, data, self.frame_skip)
-        if self._forces:
-            mujoco.mj_rnePostConstraint(model, data)  # cfrc_ext, which a step does not compute
+    def _advance(self, pairs: list[tuple[Any, Any]]) -> None:
+        for model, data in pairs:
+            mujoco.mj_step(model, data, self.frame_skip)
+            if self._forces:
+                mujoco.mj_rnePostConstraint(model, data)  # cfrc_ext, which a step does not compute
 
     def _outcome(self, actions: Array) -> tuple[Array, Array, Array, Flags]:
         walker = self.walker
@@ -100,6 +101,8 @@ def load(file: str) -> Any:
     spec = importlib.util.find_spec("gymnasium")
     assert spec is not None and spec.origin is not None
     path = Path(spec.origin).parent / "envs" / "mujoco" / "assets" / file
+    warn = mujoco.get_mju_user_warning()
+    mujoco.set_mju_user_warning(lambda text: None)  # else half_cheetah.xml's old attribute leaves a log file here
     try:
         model = mujoco.MjModel.from_xml_path(str(path))
     except ValueError as error:
@@ -108,6 +111,8 @@ def load(file: str) -> Any:
             "gymnasium 1.0 or later goes with every MuJoCo from 2.3.3 on, and MuJoCo 2.3.3 with every gymnasium: "
             "pip install 'gymnasium>=1.0', or pip install mujoco==2.3.3"
         ) from error
+    finally:
+        mujoco.set_mju_user_warning(warn)
     model.light_castshadow[0] = False
     model.vis.global_.offwidth = model.vis.global_.offheight = 480
     return model
