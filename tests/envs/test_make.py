@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import os
 import subprocess
 import sys
 from typing import Any
@@ -95,3 +97,13 @@ def test_a_missing_package_is_named_with_its_command(monkeypatch: pytest.MonkeyP
     with pytest.raises(TaskError, match=r"cannot be imported .*pip install --no-deps safety-gymnasium==1.0.0"):
         make_vec("SafetyPointGoal1-v0", workers=0, backend="safety-gymnasium")
     safety_gymnasium.load.cache_clear()
+
+
+def test_gymnasium_knows_our_tasks_without_being_told() -> None:
+    """The entry point of the installed package; nothing else is imported here."""
+    known = [e for e in importlib.metadata.entry_points(group="gymnasium.envs") if "pyslsac" in e.value]
+    if not known and not os.environ.get("CI"):
+        pytest.skip("pyslsac is not installed, or before it had this entry point")
+    code = "import gymnasium; print(gymnasium.make('pyslsac/SafetyPointGoal1-v0').reset(seed=0)[0].shape)"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "(60,)" in answer.stdout, answer.stderr
