@@ -4,8 +4,9 @@ A round is one episode's length of steps in every environment, so that resets co
 turns piece by piece. Times are per step of one environment. The rivals of each section:
 
 physics  ours, and what MuJoCo alone takes for the same: one mj_step of the task's sub-steps, for navigation tasks one
-         mj_forward more, in the same kind of pool with as many threads. It follows our actions and our episodes; writing
-         its controls and resetting it are not timed. "Times as long" is thus the share of the bare rate that we reach.
+         mj_forward more, in the same kind of pool with as many threads. It follows our actions and our episodes; what
+         is not timed: writing its controls, leading its gremlins (once a step), resetting. "Times as long" is thus the
+         share of the bare rate that we reach.
 growth   ours with other numbers of environments and threads.
 release  for information: one environment of the release and its vector of processes, and both with our fix, which
          leaves the sky out of navigation's resets. Of these a round times a fifth of the steps, and one reset of all.
@@ -68,7 +69,7 @@ class Physics:
         self.seeds, self.episodes = spread_seed(0, n), np.zeros(n, np.int64)
         low, high = self.fleet.act_low.astype(np.float64), self.fleet.act_high.astype(np.float64)
         self.middle, self.reach = (low + high) / 2, (high - low) / 2
-        self.ctrl = self.fleet.field("ctrl")
+        self.ctrl, self.led = self.fleet.field("ctrl"), getattr(self.fleet, "_led", None)
         self.pool = Pool(self._forwarded if task in tasks.NAVIGATION else self._stepped, n, threads)
         self.fleet.reset(range(n), self.seeds, self.episodes)
 
@@ -76,6 +77,9 @@ class Physics:
         seconds = 0.0
         for action, ended in zip(self.ours.actions, self.ours.ended, strict=True):
             self.ctrl.write((self.middle + self.reach * action).astype(self.fleet.act_type))
+            if self.led is not None:
+                for data in self.fleet.datas:
+                    data.mocap_pos[:] = self.led[round(data.time / self.fleet.timestep)]
             start = time.perf_counter()
             self.pool.run()
             seconds += time.perf_counter() - start
@@ -103,7 +107,7 @@ class Release:
     """One environment, or a vector of them, that takes a fifth of the steps and one reset."""
 
     def __init__(self, env, num_envs: int = 0) -> None:
-        self.env, self.shape = env, (num_envs,) if num_envs else ()
+        self.env, self.n, self.shape = env, max(1, num_envs), (num_envs,) if num_envs else ()
         space = env.single_action_space if num_envs else env.action_space
         self.low, self.high, self.seed = space.low, space.high, 0
         self._reset()  # the first of all takes longer
@@ -121,7 +125,7 @@ class Release:
             if not self.shape and (answer[-3] or answer[-2]):  # a vector resets by itself
                 self._reset()
         stepping = time.perf_counter() - start
-        return (stepping / taken + reset / steps) / max(1, *self.shape, 1)
+        return (stepping / taken + reset / steps) / self.n
 
     def _reset(self) -> None:
         """The next layout; a single environment of the release stops in an AssertionError at some."""
@@ -148,7 +152,7 @@ def physics(task: str, num_envs: int, threads: int) -> tuple[Rivals, list]:
 def growth(task: str, num_envs: int, threads: int, counts: Sequence[int]) -> tuple[Rivals, list]:
     """Ours first, then every other count with one thread and with `threads`."""
     sizes = {(num_envs, threads): None} | {(n, t): None for n in counts for t in (1, threads) if t <= n}
-    many = {f"{n} environments, {t} threads": Ours(task, n, t) for n, t in sizes}
+    many = {f"num_envs {n}, threads {t}": Ours(task, n, t) for n, t in sizes}
     return {name: ours.turn for name, ours in many.items()}, list(many.values())
 
 
@@ -159,7 +163,7 @@ def release(task: str, num_envs: int, threads: int) -> tuple[Rivals, list]:
         "release, 1 environment": Release(package.make(task)),
         "the same, fixed": Release(safety_gymnasium.make(task)),
         f"release's vector, {num_envs} processes": Release(package.vector.make(task, num_envs), num_envs),
-        f"fixed, in our vector, {threads} processes": Release(fixed, num_envs),
+        f"the same, fixed, {threads} processes of ours": Release(fixed, num_envs),
     }
     if task not in tasks.NAVIGATION:  # nothing to fix
         theirs.pop("the same, fixed").close()
@@ -201,7 +205,8 @@ def cases(options: argparse.Namespace) -> Iterator[tuple[str, dict[str, dict]]]:
                 print(f"\n{section}, {task}: left out: {error}")
                 continue
             horizon = 20 if quick else tasks.STEPS[task]
-            yield f"{section}: {task}", compare(rivals, horizon, pieces, 2 if quick else rounds)
+            case = f"{section}: {task}, num_envs {n}, threads {threads}"
+            yield case, compare(rivals, horizon, pieces, 2 if quick else rounds)
             for one in open_ones:
                 one.close()
 
@@ -214,16 +219,16 @@ def main() -> None:
     parser.add_argument("--num-envs", type=int, default=16)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=7, help="of the first section; the others have 3")
-    parser.add_argument("--quick", action="store_true", help="few steps: does it run?")
+    parser.add_argument("--quick", action="store_true", help="few steps: does it run? Nothing is written")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)  # what the file calls threads
-    whole = not options.quick and (options.sections, options.tasks) == (sections, TASKS)
+    whole = not options.quick and set(options.sections) == set(sections) and set(options.tasks) == set(TASKS)
     results = {}
     for case, result in cases(options):
         results[case] = result
         print(*lines({case: result}), sep="\n")
         for name, us in result["us"].items():
-            print(f"  {name:<60}{1e6 / us['median']:>12,.0f} steps/s", flush=True)
+            print(f"  {name:<42}{1e6 / us['median']:>12,.0f} steps/s", flush=True)
         if whole:  # after each case: a run takes long
             path = write("envs", results, torch.device("cpu"))
     shares = [result["ratio"]["bare physics"]["median"] for case, result in results.items() if "physics" in case]

@@ -10,6 +10,7 @@ import pytest
 from pyslsac.envs.native import tasks
 from pyslsac.envs.native.fleet import Fleet
 from tests.envs.native.release import Driver, Release, give_goals, needs_release, stack
+from tests.envs.native.test_worlds import different
 
 TWELVE = [*tasks.VELOCITY, *(f"Safety{r}{g}1-v0" for r in ("Point", "Car") for g in ("Goal", "Circle", "Button"))]
 STATE = ("qpos", "qvel", "qacc_warmstart", "time", "mocap_pos")
@@ -31,6 +32,13 @@ def teach(name: str, fleet: Fleet, steps: int) -> tuple[list[dict], list[np.ndar
             seed += 1
             release.reset(seed)
     return states, actions, outcomes, goals
+
+
+@needs_release
+@pytest.mark.parametrize("name", tasks.VELOCITY)
+def test_a_walkers_model_is_the_releases(name: str) -> None:
+    fleet = tasks.make(name, 1)
+    assert different(fleet.models[0], Release(name, fleet).inner.model) == []
 
 
 @needs_release

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 import mujoco
@@ -10,18 +11,7 @@ import pytest
 
 from pyslsac.envs import list_tasks, safety_gymnasium
 from pyslsac.envs.native.robots import CAR, POINT, ROBOTS, Robot
-from pyslsac.envs.native.things import (
-    Thing,
-    buttons,
-    circle,
-    goal,
-    gremlins,
-    hazards,
-    pillars,
-    push_box,
-    vases,
-    walls,
-)
+from pyslsac.envs.native.things import Thing, goal, gremlins, pillars, push_box, walls
 from pyslsac.envs.native.worlds import VERSION, World
 
 problem = next(listing.problem for listing in list_tasks() if listing.backend == "safety-gymnasium")
@@ -33,25 +23,10 @@ LEVELS = [f"{game}{level}" for game in ("Goal", "Button", "Circle", "Push") for 
 UNLIKE = ("name", "nnames", "nbuffer", "cam_", "ncam")  # names and cameras, which no number of the physics depends on
 
 
-def things(robot: Robot, level: str) -> list[Thing]:
-    """What the release puts into its worlds."""
-    near = goal(keepout=0.305)
-    pressed = [buttons(4), goal(size=0.2, alpha=0.1)]
-    box = push_box(0.125, 0.0005) if robot is CAR else push_box(0.2, 0.001)
-    return {
-        "Goal0": [near],
-        "Goal1": [near, hazards(8, keepout=0.18), vases(1)],
-        "Goal2": [near, hazards(10, keepout=0.18), vases(10)],
-        "Button0": pressed,
-        "Button1": [*pressed, hazards(4, keepout=0.18), gremlins(4, keepout=0.4)],
-        "Button2": [*pressed, hazards(8, keepout=0.18), gremlins(6, keepout=0.4)],
-        "Circle0": [circle()],
-        "Circle1": [circle(), walls(2, 1.125)],
-        "Circle2": [circle(), walls(4, 1.125)],
-        "Push0": [goal(), box],
-        "Push1": [goal(), hazards(2, size=0.3), pillars(1), box],
-        "Push2": [goal(), hazards(4, size=0.3), pillars(4), box],
-    }[level]
+def things(robot: Robot, level: str) -> tuple[Thing, ...]:
+    """What the tasks put into their worlds."""
+    game, number = level[:-1], int(level[-1])
+    return import_module(f"pyslsac.envs.native.{game.lower()}").level(number, robot).things
 
 
 def numbers(model: mujoco.MjModel) -> dict[str, np.ndarray]:
