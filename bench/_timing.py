@@ -6,6 +6,7 @@ ratio rival / ours; medians and quartiles are taken over the rounds.
 """
 
 import argparse
+import importlib.metadata
 import json
 import os
 import platform
@@ -41,6 +42,7 @@ def facts(device: torch.device) -> dict[str, object]:
     commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
     found: dict[str, object] = {"commit": commit, "torch": torch.__version__, "threads": torch.get_num_threads()}
     found["ops on references"] = [name for name in OPS if backend(name, device.type) == "reference"]
+    found |= {name: importlib.metadata.version(name) for name in ("numpy", "mujoco", "gymnasium")}
     found |= {"capability": torch.backends.cpu.get_cpu_capability(), "date": time.strftime("%Y-%m-%d")}
     return found | ({"cuda": torch.version.cuda} if device.type == "cuda" else {})
 

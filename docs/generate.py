@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
 from pyslsac import agents
@@ -201,14 +202,63 @@ def versions() -> str:
     return table(("MuJoCo", *(f"gymnasium {version}" for version in gymnasiums)), rows)
 
 
+def physics() -> str:
+    """What fixed policies return and cost on MuJoCo 2.3.3, and how far other versions are from that."""
+    files = [json.loads(path.read_text("utf-8")) for path in (RESULTS / "physics").glob("*.json")]
+    first, *others = sorted(files, key=lambda file: [int(part) for part in file["versions"]["mujoco"].split(".")])
+    header = ["task", "policy", "", f"{first['versions']['mujoco']}:"]
+    rows = []
+    for task, by_policy in first["tasks"].items():
+        for policy, part in by_policy.items():
+            for what in ("return", "cost"):
+                there = [file["tasks"][task][policy][what] for file in others]
+                changes = (apart(part[what]["episodes"], one["episodes"]) for one in there)
+                rows.append((task, policy, what, within(part[what]), *changes))
+    return table((*header, *(f"{file['versions']['mujoco']}:" for file in others)), rows)
+
+
+def within(part: Any) -> str:
+    return f"{part['mean']:,.4g} ({part['low']:,.4g} to {part['high']:,.4g})"
+
+
+def apart(first: Any, other: Any) -> str:
+    """The mean difference, episode by episode, with its 95 % bootstrap interval."""
+    difference = np.subtract(other, first)
+    if not difference.any():
+        return "equal"
+    chosen = np.random.default_rng(0).integers(difference.size, size=(10_000, difference.size))
+    low, high = np.quantile(difference[chosen].mean(axis=1), (0.025, 0.975))
+    return f"{difference.mean():+,.3g} ({low:+,.3g} to {high:+,.3g})"
+
+
+def speed() -> str:
+    """Steps of one environment in a second of each task, what share of bare physics that is, and the release's."""
+    text, header = "", ("task", "ours:", "bare physics:", "share:", "release")
+    for measured in devices():
+        cases = measured["benches"].get("envs", {"cases": {}})["cases"]
+        rows = []
+        for case, result in cases.items():
+            section, _, rest = case.partition(": ")
+            if section == "physics":
+                release = cases.get(f"release: {rest}", {"us": {}})["us"]
+                theirs = [f"{name}: {1e6 / us['median']:,.0f}" for name, us in release.items() if name != "make_vec"]
+                rates = (f"{1e6 / us['median']:,.0f}" for us in result["us"].values())
+                rows.append((rest, *rates, f"{result['ratio']['bare physics']['median']:.0%}", "<br>".join(theirs)))
+        if rows:
+            text += f"**{measured['device']}**\n\n" + table(header, rows)
+    return text
+
+
 GENERATORS: dict[str, Callable[..., str]] = {
     "algorithms": algorithms,
     "benches": benches,
     "config": config,
     "measured": measured,
     "metrics": metrics,
+    "physics": physics,
     "presets": presets,
     "runs": runs,
+    "speed": speed,
     "tasks": tasks,
     "versions": versions,
 }

@@ -35,7 +35,7 @@ class Button(Goal):
     """Press the right button; the goal's green place lies around it."""
 
     memory = ("distance", "button", "blind")
-    feels = True
+    feels = ("button",)
 
     def __init__(self, n: int, level: Level) -> None:
         super().__init__(n, level)

@@ -22,7 +22,7 @@ import numpy as np
 from pyslsac.envs.native.fleet import Flags, Fleet
 from pyslsac.envs.native.layout import LayoutError, Sampler, columns
 from pyslsac.envs.native.lidar import closeness, in_frame
-from pyslsac.envs.native.robots import Robot
+from pyslsac.envs.native.robots import Robot, plane
 from pyslsac.envs.native.simulation import Array
 from pyslsac.envs.native.things import Box, Thing
 from pyslsac.envs.native.worlds import World
@@ -51,7 +51,7 @@ class Game:
 
     memory: tuple[str, ...] = ()  # the names of its arrays [n]
     renews = False  # it sets a goal at an episode's start and after each success
-    feels = False  # it asks what touches the robot
+    feels: tuple[str, ...] = ()  # kinds of things whose touch it asks for
 
     def renew(self, fleet: Navigation, rows: list[int]) -> Flags:
         """Write new goals into fleet.layout: False [m] where there is no room for one."""
@@ -111,7 +111,11 @@ class Navigation(Fleet):
         self._moving_bodies = _join(world.bodies[thing.name] for thing in moving)
         self._carried = _join(np.r_[world.slots[thing.name]] for thing in moving if thing.body == "free")
         self._harmful = _join(world.geoms[t.name] for t in things if t.solid and t.name in level.costly)
-        self._feels = self.game.feels or self._harmful.size > 0
+        felt = [t for t in things if t.solid and (t.name in level.costly or t.name in self.game.feels)]
+        self._felt = _join(np.r_[world.slots[thing.name]] for thing in felt)
+        self._touch = world.reach + _join(
+            model.geom_rbound[world.geoms[thing.name]] for thing in felt
+        )  # no contact beyond
         self._is_robot = np.isin(np.arange(model.ngeom), world.robot_geoms)
         self._hazards = [(world.slots[thing.name], thing.size[0]) for thing in things if thing.name == "hazard"]
         self._walls = [(t.places[0][0], axis) for t in things if t.name == "sigwall" for axis in range(t.count // 2)]
@@ -170,7 +174,7 @@ class Navigation(Fleet):
 
     def _outcome(self, actions: Array) -> tuple[Array, Array, Array, Flags]:
         self._look()
-        if self._feels:
+        if self._felt.size:
             self.touched = self._touching()
         reward, self.met = self.game.reward(self)
         cost = self._cost()
@@ -224,21 +228,25 @@ class Navigation(Fleet):
         return self.robot.velocity(self._qvel.all(), self.heading)
 
     def _touching(self) -> Flags:
-        """Which geoms are in contact with the robot [n, geoms]."""
-        contacts = [(data.contact.geom1, data.contact.geom2) for data in self.datas]
-        env = np.repeat(np.arange(self.n), [len(one) for one, _ in contacts])
-        one = np.concatenate([one for one, _ in contacts])
-        other = np.concatenate([other for _, other in contacts])
+        """Which geoms are in contact with the robot [n, geoms], of those whose touch matters."""
         touched = np.zeros((self.n, self._is_robot.size), np.bool_)
-        touched[env, one] |= self._is_robot[other]
-        touched[env, other] |= self._is_robot[one]
+        near = self._gaps(self._felt) < self._touch
+        for row in np.flatnonzero(near.any(axis=1)):
+            contact = self.datas[row].contact
+            one, other = contact.geom1, contact.geom2
+            touched[row, one[self._is_robot[other]]] = True
+            touched[row, other[self._is_robot[one]]] = True
         return touched
+
+    def _gaps(self, columns: Any) -> Array:
+        """How far the robot is from things in the plane, centre to centre [n, columns]."""
+        places = self.places.view(np.complex128)[:, columns, 0]
+        return np.abs(places - plane(self.position)[:, None])
 
     def _cost(self) -> Flags:
         cost = np.zeros(self.n, np.bool_)
         for slot, radius in self._hazards:
-            away = self.places[:, slot] - self.position[:, None, :2]
-            cost |= (np.sqrt(np.square(away).sum(axis=2)) < radius).any(axis=1)
+            cost |= (self._gaps(slot) < radius).any(axis=1)
         for distance, axis in self._walls:
             cost |= np.abs(self.position[:, axis]) > distance
         if self._vases.size:

@@ -29,7 +29,8 @@ class World:
     `model` holds everything at the origin and is never changed: `copy` it and `place` the copy. `columns` is K.
     By a kind's name: `slots` its columns of a layout, `bodies` its body ids (of led things the free bodies), `geoms`
     its geom ids (five of a push box, one of any other). `mocaps` are the mocap ids of all led things, in the columns'
-    order. `body` and `robot_geoms` are the robot's. `sky` adds a sky to pictures and changes nothing else.
+    order. The robot's are `body`, `robot_geoms` and `reach`, the radius (m) of the ball around its origin that holds
+    them. `sky` adds a sky to pictures and changes nothing else.
     """
 
     def __init__(self, robot: Robot, things: Sequence[Thing], sky: bool = False) -> None:
@@ -50,6 +51,7 @@ class World:
         self.geoms = {name: np.flatnonzero(np.isin(of, ids)) for name, ids in self.bodies.items()}
         self.robot_geoms = np.flatnonzero(self.model.body_rootid[of] == self.body)
         self.mocaps = np.arange(self.model.nmocap)
+        self.reach = self._reach()
         self._index(self.compile(origin, np.ones(self.columns)))
 
     def _index(self, turned: mujoco.MjModel) -> None:
@@ -73,6 +75,13 @@ class World:
         probe.stat.extent = unwritten
         mujoco.mj_setConst(probe, mujoco.MjData(probe))
         self._unstated = probe.stat.extent == unwritten  # mj_setConst writes no statistics: MuJoCo 4
+
+    def _reach(self) -> float:
+        """Wheels turn in their places, so the start says it for ever."""
+        data = mujoco.MjData(self.model)
+        mujoco.mj_kinematics(self.model, data)
+        away = np.linalg.norm(data.geom_xpos[self.robot_geoms] - data.xpos[self.body], axis=1)
+        return float((away + self.model.geom_rbound[self.robot_geoms]).max())
 
     def copy(self) -> mujoco.MjModel:
         """A model of one's own, to place and step."""
