@@ -1,12 +1,13 @@
 """Safe reinforcement learning with Langevin samplers: agents, an optimizer, fused ops, environments and a trainer.
 
-Nothing is imported before it is used: `import pyslsac` and `pyslsac --help` need no torch.
+`import pyslsac` makes our tasks known to Gymnasium; nothing else is imported before it is used, torch least of all.
 """
 
 from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import importlib.util
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -52,6 +53,16 @@ def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(importlib.import_module(_HOMES[name]), name)
     return importlib.import_module(f"pyslsac.{name}")
+
+
+def _register_tasks() -> None:
+    from pyslsac.envs.make import register
+
+    register()
+
+
+if importlib.util.find_spec("gymnasium"):
+    _register_tasks()
 
 
 def __dir__() -> list[str]:

@@ -1,4 +1,4 @@
-"""Environments: any task by name, stepped in worker processes. Nothing here needs torch."""
+"""Environments: any task by name, stepped by threads or worker processes. Nothing here needs torch."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

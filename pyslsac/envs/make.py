@@ -74,7 +74,10 @@ def _hire_fleet(
     from pyslsac.envs.native.group import FleetGroup
 
     if kwargs:
-        raise TaskError(f"{task}: the native backend takes no argument called {', '.join(sorted(kwargs))}")
+        raise TaskError(
+            f"{task}: the native backend takes no argument called {', '.join(sorted(kwargs))}; "
+            f"gymnasium.make('pyslsac/{task}') takes render_mode, width, height and camera"
+        )
     return InProcess(FleetGroup(task, count, threads, horizon))
 
 
@@ -142,7 +145,7 @@ def make_own(task: str, **kwargs: Any) -> Any:
 
 
 def register() -> None:
-    """Make our tasks known to gymnasium.make; gymnasium calls this when it is imported, and so does make_vec."""
+    """Make our tasks known to gymnasium.make; `import pyslsac` does so."""
     from gymnasium.envs import registration
 
     for name, (entry_point, steps) in TOYS.items():

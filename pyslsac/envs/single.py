@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -38,7 +39,11 @@ def env_seeds(seed: int | Sequence[int], n: int) -> list[int]:
         return spread_seed(int(seed), n)
     if len(seed) != n:
         raise ValueError(f"seed: got {len(seed)} seeds for {n} environments; give one each, or a single number")
-    return [int(value) for value in seed]
+    seeds = [operator.index(value) for value in seed]
+    for value in seeds:
+        if not 0 <= value < 2**128:
+            raise ValueError(f"seed: got {value}, wanted integers from 0 to 2^128 - 1")
+    return seeds
 
 
 class Single:

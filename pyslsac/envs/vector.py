@@ -1,4 +1,4 @@
-"""Many environments of one task behind Gymnasium's vector interface, stepped by worker processes."""
+"""Many environments of one task behind Gymnasium's vector interface, stepped by threads or worker processes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import itertools
 import mmap
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from multiprocessing.util import Finalize
 from typing import Any
 
@@ -70,7 +71,7 @@ class VectorEnv(gymnasium.vector.VectorEnv):
         self.action_space = batch_space(self.single_action_space, n)
         self._past = np.zeros((n, sizes.horizon, sizes.act_dim), np.float32)  # actions since each episode's start
         self._age = np.zeros(n, np.int64)  # how many
-        self._rows = np.arange(n)
+        self._rows, self._everywhere = np.arange(n), np.ones(n, np.bool_)
 
     def reset(
         self, *, seed: int | Sequence[int] | None = None, options: dict[str, Any] | None = None
@@ -105,9 +106,10 @@ class VectorEnv(gymnasium.vector.VectorEnv):
         if actions.shape != self._board.action.shape:
             raise ValueError(f"actions: got shape {actions.shape}, wanted {self._board.action.shape}")
         self._board.action[:] = actions
-        for member in self._crew:
-            member.order(order)
         self._in_flight = True
+        with self._or_close():
+            for member in self._crew:
+                member.order(order)
 
     def step_wait(self, **_: Any) -> Transition:
         """obs [n, S], reward [n], terminated [n], truncated [n], info; the class's docstring says what is in info."""
@@ -120,7 +122,7 @@ class VectorEnv(gymnasium.vector.VectorEnv):
         self._past[self._rows, self._age] = board.action
         self._age = np.where(ended | board.held, 0, self._age + 1)
         reward, terminated, truncated = board.reward.copy(), board.terminated.copy(), board.truncated.copy()
-        info: dict[str, Any] = {"cost": board.cost.copy()}
+        info: dict[str, Any] = {"cost": board.cost.copy(), "_cost": self._everywhere.copy()}
         if self._same_step:
             info |= {"final_obs": board.final_obs.copy(), "_final_obs": ended}
             return board.obs.copy(), reward, terminated, truncated, info
@@ -180,22 +182,32 @@ class VectorEnv(gymnasium.vector.VectorEnv):
             raise RuntimeError(f"{what}: a step is under way; call step_wait first")
 
     def _orders(self, method: str, args: Sequence[tuple[Any, ...]]) -> list[Any]:
-        for member, own in zip(self._crew, args, strict=True):
-            member.order(method, *own)
+        with self._or_close():
+            for member, own in zip(self._crew, args, strict=True):
+                member.order(method, *own)
         return self._answers()
 
     def _answers(self) -> list[Any]:
         """Every member's answer; the first error is raised when all have answered."""
         answers, errors = [], []
-        for member in self._crew:
-            try:
-                answers.append(member.answer())
-            except Exception as error:
-                errors.append(error)
-        if errors:
-            self.close()
-            raise errors[0]
+        with self._or_close():
+            for member in self._crew:
+                try:
+                    answers.append(member.answer())
+                except Exception as error:
+                    errors.append(error)
+            if errors:
+                raise errors[0]
         return answers
+
+    @contextmanager
+    def _or_close(self) -> Iterator[None]:
+        """After an error, or Ctrl-C, in the midst of a step nobody knows where the environments are."""
+        try:
+            yield
+        except BaseException:
+            self.close()
+            raise
 
     def _share(self, sizes: Sizes) -> Board:
         """A board in memory that every worker maps; the file behind it has no name left when this returns."""

@@ -36,7 +36,7 @@ def new_runs(
         "threads": torch.get_num_threads(),
     }
     env = given.get("env", {})
-    given = given | {"env": {"backend": backend_of(task, env.get("backend", "auto"))} | env}  # not what is "auto" later
+    given = given | {"env": env | {"backend": backend_of(task, env.get("backend", "auto"))}}  # not what is "auto" later
     settings = Settings(
         algo,
         name,
@@ -72,4 +72,5 @@ def recorded_runs(resume: Path, algo: str | None, task: Any, given: dict[str, An
     if task is None and first.task.startswith(CALLABLE):
         raise ValueError(f"{resume} was trained on {first.task}: give it again as the task")
     alive = {seed: folder for seed, folder, lost in zip(seeds, folders, failed, strict=True) if not lost}
+    given = given | {"env": first.env | given.get("env", {})}
     return alive, dataclasses.replace(first, **given)

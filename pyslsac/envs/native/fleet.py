@@ -65,7 +65,10 @@ class Fleet(ABC):
         return self._begin(rows)
 
     def start(self, actions: Array, held: Sequence[int] = ()) -> None:
-        """Let the pool advance all environments under actions [n, A], but for those in `held`; `finish` must follow."""
+        """Let the pool advance all environments under actions [n, A]; `finish` must follow.
+
+        Those in `held` stay as they are; they must be at the start of an episode.
+        """
         self._order(actions, held)
         self._pool.start()
 
@@ -90,7 +93,7 @@ class Fleet(ABC):
         return {**physics, **clock, **names, "draw": self.streams.draw.copy(), "age": self.age.copy(), **own}
 
     def load(self, state: dict[str, Any]) -> None:
-        """Go to a state that `state` returned. MjData's derived arrays are as they were after the next step only."""
+        """Go to a state that `state` returned. What MjData derives from it, say positions in space, a step sets."""
         for name, array in {"age": self.age, **self.own()}.items():
             array[:] = state[name]
         self.streams.begin(self.everyone, state["seed"], state["episode"])

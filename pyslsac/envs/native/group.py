@@ -58,9 +58,11 @@ class FleetGroup:
         self.seeds = list(seeds)
         self._begin(rows, np.asarray(episodes))
         ended = np.zeros(self.fleet.n, np.bool_)
-        for t in range(lengths.max(initial=0)):
-            held = (lengths <= t) | ended
-            action = [past[t] if t < len(past) else np.zeros(self.sizes.act_dim, np.float32) for past in actions]
+        for left in range(lengths.max(initial=0), 0, -1):  # all arrive together: who has little to live through waits
+            held = (lengths < left) | ended
+            action = [
+                np.zeros(self.sizes.act_dim, np.float32) if h else p[-left] for h, p in zip(held, actions, strict=True)
+            ]
             outcome = self.fleet.step(self._stretched(np.stack(action)), np.flatnonzero(held).tolist())
             board.obs[~held] = outcome.obs[~held]
             ended |= ~held & (outcome.terminated | outcome.truncated)

@@ -2,8 +2,8 @@
 
 A step is ten physics steps and one evaluation of the sensors, after which rewards, costs and observations are array
 expressions. The release evaluates the dynamics three times there, five times at a reset with a goal and where a goal is
-renewed. On MuJoCo 2 that changes the last digits of the accelerometer and of the next step, so it is done here too, but
-for what would repeat itself (`_again`).
+renewed. Before MuJoCo 3.3.6 that changes the last digits of the accelerometer and of the next step, so it is done here
+too, but for what would repeat itself (`_again`).
 
 A cost is 1 inside a hazard, beyond a wall, and in contact with a pillar, a gremlin, or a vase that costs, or while such
 a vase moves at 1e-4 m/s or more; the games add theirs. On MuJoCo 2.3.3 these tasks equal those of safety-gymnasium
@@ -29,6 +29,7 @@ from pyslsac.envs.native.worlds import World
 
 BINS = 16
 REWARD_LIMIT = 10.0
+RESTARTS = tuple(int(part) for part in mujoco.__version__.split(".")[:3]) < (3, 3, 6)
 VASE_SPEED = 1e-4  # m/s
 
 
@@ -265,12 +266,12 @@ class Navigation(Fleet):
 
 
 def _again(model: Any, data: Any, times: int) -> None:
-    """What `times` more mj_forward come to: on MuJoCo 2 the solver starts from its own last result.
+    """What `times` more mj_forward come to: before MuJoCo 3.3.6 the solver starts from its own last result.
 
     All else would repeat itself, unless the normalisation of quaternions in qpos, with which mj_forward begins, still
     changes a digit. Without constraints nothing changes.
     """
-    if data.nefc == 0 and model.nq == model.nv:
+    if not RESTARTS or (data.nefc == 0 and model.nq == model.nv):
         return
     moving = model.nq > model.nv  # there are quaternions
     for _ in range(times):

@@ -7,8 +7,11 @@ cores.
 
 from __future__ import annotations
 
+import inspect
 import threading
+import weakref
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any
 
@@ -40,55 +43,82 @@ class Field:
 
 
 class Pool:
-    """`workers` threads that call work(first, last), each for its own slice of range(n); 0: the caller does it all."""
+    """`workers` threads that call work(first, last), each for its own slice of range(n); 0: the caller does it all.
+
+    They hold `work` weakly where it is a method, and end with the pool or the process.
+    """
 
     def __init__(self, work: Callable[[int, int], None], n: int, workers: int) -> None:
         shares = max(1, min(workers, n))
-        self._work = work
+        self._work = weakref.WeakMethod(work) if inspect.ismethod(work) else lambda: work
         self._slices = [(n * w // shares, n * (w + 1) // shares) for w in range(shares)]
         self._orders: list[SimpleQueue[tuple[int, int] | None]] = [SimpleQueue() for _ in range(min(workers, shares))]
         self._answers: SimpleQueue[BaseException | None] = SimpleQueue()
-        for orders in self._orders:
-            threading.Thread(target=_serve, args=(work, orders, self._answers), daemon=True).start()
         self._owed = 0
+        threads = [
+            threading.Thread(target=_serve, args=(self._work, orders, self._answers), daemon=True)
+            for orders in self._orders
+        ]
+        self._end = weakref.finalize(self, _end, self._orders, threads)
+        for thread in threads:
+            thread.start()
 
     def start(self) -> None:
         """Begin the work; without threads it is also done."""
+        self._give(0)
         if not self._orders:
-            self._work(*self._slices[0])
-        for orders, part in zip(self._orders, self._slices, strict=False):
-            orders.put(part)
-        self._owed = len(self._orders)
-
-    def wait(self) -> None:
-        """Return when all is done. Raises what the work raised."""
-        errors = [self._answers.get() for _ in range(self._owed)]
-        self._owed = 0
-        for error in errors:
-            if error is not None:
-                raise error
+            self._own_share()
 
     def run(self) -> None:
         """start and wait in one; the caller takes the first slice itself, which spares a thread's waking up."""
-        for orders, part in zip(self._orders[1:], self._slices[1:], strict=True):
-            orders.put(part)
-        self._owed = max(0, len(self._orders) - 1)
+        self._give(1)
         try:
-            self._work(*self._slices[0])
+            self._own_share()
         finally:
             self.wait()
 
+    def wait(self) -> None:
+        """Return when all is done. Raises what the work raised."""
+        errors = []
+        while self._owed:
+            errors.append(self._answers.get())
+            self._owed -= 1
+        for error in filter(None, errors):
+            raise error
+
     def close(self) -> None:
-        """End the threads."""
-        for orders in self._orders:
-            orders.put(None)
-        self._orders = []
+        """End the threads, when they have done what they were given."""
+        self._end()
+
+    def _give(self, first: int) -> None:
+        """Give out the slices from number `first` on. What an interrupted call left undone is done first."""
+        if not self._end.alive:
+            raise RuntimeError("the environments are closed")
+        with suppress(Exception):
+            self.wait()
+        for orders, part in zip(self._orders[first:], self._slices[first:], strict=False):
+            orders.put(part)
+            self._owed += 1
+
+    def _own_share(self) -> None:
+        work = self._work()
+        assert work is not None
+        work(*self._slices[0])
 
 
-def _serve(work: Callable[[int, int], None], orders: Any, answers: Any) -> None:
+def _serve(work: Callable[[], Any], orders: Any, answers: Any) -> None:
     while (part := orders.get()) is not None:
         try:
-            work(*part)
+            work()(*part)
             answers.put(None)
         except BaseException as error:  # the caller's `wait` raises it
             answers.put(error)
+
+
+def _end(orders: Sequence[Any], threads: Sequence[threading.Thread]) -> None:
+    """Else a thread may be in the midst of physics when the interpreter goes down."""
+    for order in orders:
+        order.put(None)
+    for thread in threads:
+        if thread is not threading.current_thread():  # the last reference may go in one of them
+            thread.join()

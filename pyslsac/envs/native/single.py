@@ -14,12 +14,13 @@ from pyslsac.envs.native import tasks
 Array = NDArray[np.float64]
 
 
-class NativeEnv(gymnasium.Env[Array, Array]):
+class NativeEnv(gymnasium.Env[Array, Array], gymnasium.utils.EzPickle):
     """A task as Safety-Gymnasium has it, with five values a step and the cost in info["cost"].
 
     Observations are float64 [S], actions in the task's own box [A]. A seed names a sequence of episodes: reset(seed=s)
     begins its first, reset() the next. Equal seeds give equal numbers here and in `make_vec(task, seed=[s, ...])`.
-    render_mode: "rgb_array" (an image [height, width, 3] uint8, from `camera`) or "human" (MuJoCo's viewer).
+    A copy, and what is unpickled, is a new environment. render_mode: "rgb_array" (an image [height, width, 3] uint8,
+    from `camera`) or "human" (MuJoCo's viewer).
     """
 
     metadata: dict[str, Any] = {"render_modes": ["human", "rgb_array"], "render_fps": 20}  # noqa: RUF012
@@ -34,11 +35,13 @@ class NativeEnv(gymnasium.Env[Array, Array]):
     ) -> None:
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise ValueError(f"render_mode is {render_mode!r}, wanted None, 'human' or 'rgb_array'")
+        gymnasium.utils.EzPickle.__init__(self, task, render_mode, width, height, camera)
         self.task, self.render_mode, self._size, self._camera = task, render_mode, (width, height), camera
         self.fleet = fleet = tasks.make(task, 1, sky=render_mode is not None)
         self.metadata = {**self.metadata, "render_fps": round(1 / (fleet.timestep * fleet.frame_skip))}
+        bounds = (fleet.act_low.astype(fleet.act_type), fleet.act_high.astype(fleet.act_type))
         self.observation_space = spaces.Box(fleet.obs_low, fleet.obs_high, dtype=np.float64)
-        self.action_space = spaces.Box(fleet.act_low, fleet.act_high, dtype=fleet.act_type)
+        self.action_space = spaces.Box(*bounds, dtype=fleet.act_type)
         self._seed: int | None = None
         self._over = True
         self._screen: Any = None
@@ -78,6 +81,7 @@ class NativeEnv(gymnasium.Env[Array, Array]):
             raise ValueError(f"action: got shape {action.shape}, wanted {self.action_space.shape}")
         if not np.issubdtype(action.dtype, np.floating):
             action = action.astype(np.float64)
+        self._over = True  # unless the step comes to its end
         outcome = self.fleet.step(action[None])
         if self.render_mode == "human":
             self.render()

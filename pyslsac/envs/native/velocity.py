@@ -73,7 +73,7 @@ class Velocity(Fleet):
         velocity = (place - self.place) / self.dt
         self.place = place
         forward = velocity[:, 0]
-        effort = np.square(actions).sum(axis=1).astype(np.float64)
+        effort = np.square(actions.astype(np.float64) if walker.exact else actions).sum(axis=1).astype(np.float64)
         reward = walker.forward_weight * forward + walker.alive - walker.control_weight * effort
         speed = np.sqrt(np.square(velocity).sum(axis=1)) if walker.planar else forward
         fallen = ~walker.healthy(qpos, qvel) if walker.healthy else np.zeros(self.n, np.bool_)

@@ -30,6 +30,7 @@ class Walker:
     alive: float = 0.0  # reward of every step
     planar: bool = False  # the limit is on sqrt(v_x² + v_y²), not on v_x
     place: str = "qpos"  # whose motion is the velocity: "qpos" | "torso" | "mass"
+    exact: bool = False  # the control cost is of float64 numbers whatever the actions' type
     clipped: float = np.inf  # bound of the velocities in the observation
     healthy: Callable[[Array, Array], Flags] | None = None  # (qpos [n, nq], qvel [n, nv]) -> [n]; None: always
 
@@ -64,6 +65,6 @@ WALKERS = {
     ),
     "Humanoid": Walker(
         "humanoid.xml", 1.4149, 2, 0.1, 1e-2, frame_skip=5, forward_weight=1.25, alive=5.0, planar=True, place="mass",
-        healthy=_humanoid_stands,
+        exact=True, healthy=_humanoid_stands,
     ),
 }  # fmt: skip

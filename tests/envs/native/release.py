@@ -56,6 +56,23 @@ class Release:
         chosen = {"button": self.task.buttons.goal_button} if hasattr(self.task, "buttons") else {}
         return {"xy": self.data.body("goal").xpos[:2].copy(), **chosen}
 
+    def put(self, name: str, xy: Any) -> None:
+        """Move the robot ("agent") or a free thing so that its centre is at xy, at rest."""
+        model, data = self.task.model, self.data
+        joint = model.body_jntadr[model.body(name).id]
+        where = model.jnt_qposadr[joint]
+        if model.jnt_type[joint] == mujoco.mjtJoint.mjJNT_FREE:
+            data.qpos[where : where + 2] = xy
+        else:  # it slides along its own axes from where it began
+            start, turned = (
+                self.task.world_info.reset_layout["agent"],
+                self.task.world_info.world_config_dict["agent_rot"],
+            )
+            away = complex(*(np.asarray(xy) - start)) * np.exp(-1j * turned)
+            data.qpos[where : where + 2] = away.real, away.imag
+        data.qvel[:] = 0
+        mujoco.mj_forward(model, data)
+
     def _place(self) -> np.ndarray:
         assert isinstance(self.fleet, Velocity)
         if self.fleet.walker.place == "qpos":
@@ -112,9 +129,10 @@ def give_goals(fleet: Fleet, goals: list[dict[str, Any]]) -> None:
 
 
 class Driver:
-    """Actions that walk gently, or go for the goal and through what lies before it."""
+    """Actions that walk, gently so that it may last, or go for the goal and through what lies before it."""
 
-    def __init__(self, release: Release, seed: int) -> None:
+    def __init__(self, release: Release, seed: int, gentle: bool = True) -> None:
+        self.gentle = gentle
         self.release, self.random = release, np.random.default_rng(seed)
         self.space = release.env.action_space
         self.target: np.ndarray | None = None
@@ -123,7 +141,7 @@ class Driver:
         noise = self.random.uniform(self.space.low, self.space.high)
         task = self.release.task
         if task is None:
-            return (0.4 * noise).astype(self.space.dtype)
+            return ((0.4 if self.gentle else 1.0) * noise).astype(self.space.dtype)
         if self.release.age % 60 == 0:
             near = [
                 getattr(task, kind).pos for kind in ("hazards", "vases", "pillars", "gremlins") if hasattr(task, kind)

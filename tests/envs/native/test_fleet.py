@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import gc
+import pickle
 import threading
 from typing import Any
 
@@ -10,13 +12,9 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from pyslsac.envs import TaskError, list_tasks, make_vec, register
 from pyslsac.envs.native import tasks
-from pyslsac.envs.native.simulation import Pool
-from pyslsac.envs.native.streams import Streams
 
 SIZES = {  # observations, actions: the table of the release's ten tasks, and LAC's two
     "SafetyAntVelocity-v1": (27, 8),
@@ -96,6 +94,30 @@ def test_a_saved_state_goes_on_as_if_nothing_had_been(name: str) -> None:
     for action in path[40:]:
         for a, b in zip(venv.step(action)[:4], later.step(action)[:4], strict=True):
             np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("name", ["SafetyPointButton1-v0", "SafetyPointGoal1-v0", "SafetyHumanoidVelocity-v1"])
+def test_environments_of_different_ages_come_back(name: str) -> None:
+    alone, states = [make_vec(name, 1, seed=[seed], workers=0) for seed in (4, 5)], []
+    path = actions(40, 2, alone[0].single_action_space.shape[0])
+    for i, (venv, age) in enumerate(zip(alone, (3, 17), strict=True)):
+        venv.reset()
+        for action in path[:age]:
+            venv.step(action[i : i + 1])
+        states.append(venv.state_dict())
+    both = {key: [*states[0][key], *states[1][key]] for key in states[0]}
+    together = make_vec(name, 2, seed=0, workers=2)
+    obs, came_back = together.load_state_dict(both)
+    assert came_back.all()
+    np.testing.assert_array_equal(obs, both["obs"])
+    assert [len(past) for past in together.state_dict()["actions"]] == [3, 17]
+    for action in path[17:]:
+        for i, venv in enumerate(alone):
+            apart = venv.step(action[i : i + 1])
+            if i == 0:
+                here = together.step(action)
+            for a, b in zip(apart[:4], here[:4], strict=True):
+                np.testing.assert_array_equal(a[0], b[i])
 
 
 @pytest.mark.parametrize("name", FEW)
@@ -188,6 +210,26 @@ def test_what_is_wrong_is_said() -> None:
     assert set(tasks.STEPS) == set(next(listing for listing in list_tasks() if listing.backend == "native").tasks)
 
 
+def test_an_error_in_the_midst_of_a_step_closes_the_vector(monkeypatch: pytest.MonkeyPatch) -> None:
+    for workers in (0, 2):
+        venv = make_vec("SafetyHopperVelocity-v1", 4, workers=workers)
+        venv.reset()
+
+        def broken(*_: Any) -> None:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(venv._crew[0].group.fleet, "_outcome", broken)
+        with pytest.raises(KeyboardInterrupt):
+            venv.step(np.zeros((4, 3)))
+        assert venv.closed
+
+
+def test_single_environments_can_be_copied() -> None:
+    env = gymnasium.make("pyslsac/SafetyPointGoal1-v0").unwrapped
+    for twin in (copy.deepcopy(env), pickle.loads(pickle.dumps(env))):
+        np.testing.assert_array_equal(twin.reset(seed=3)[0], env.reset(seed=3)[0])
+
+
 def test_threads_end_with_the_vector() -> None:
     gc.collect()
     before = threading.active_count()
@@ -200,44 +242,3 @@ def test_threads_end_with_the_vector() -> None:
             return
         threading.Event().wait(0.05)
     raise AssertionError("a thread lives on")
-
-
-@given(st.integers(1, 9), st.integers(0, 4))
-@settings(max_examples=20, deadline=None)
-def test_a_pool_does_each_piece_once(n: int, workers: int) -> None:
-    done = np.zeros(n, int)
-
-    def work(first: int, last: int) -> None:
-        done[first:last] += 1
-
-    pool = Pool(work, n, workers)
-    pool.run()
-    pool.start()
-    pool.wait()
-    pool.close()
-    assert (done == 2).all()
-
-
-@pytest.mark.parametrize("workers", [0, 1, 3])
-def test_what_goes_wrong_in_a_thread_is_raised_here(workers: int) -> None:
-    def work(first: int, last: int) -> None:
-        raise ArithmeticError("broken")
-
-    pool = Pool(work, 4, workers)
-    with pytest.raises(ArithmeticError):
-        pool.run()
-    with pytest.raises(ArithmeticError):
-        pool.start()
-        pool.wait()
-    pool.close()
-
-
-def test_streams_depend_on_their_names_alone() -> None:
-    streams = Streams(3)
-    streams.begin([0, 1, 2], [5, 5, 2**70], [0, 1, 0])
-    one, two, three = (generator.random(4) for generator in streams.next([0, 1, 2]))
-    again = streams.next([0])[0].random(4)
-    assert len({tuple(numbers) for numbers in (one, two, three, again)}) == 4
-    streams.begin([2], [5], [0])
-    np.testing.assert_array_equal(streams.next([2])[0].random(4), one)
-    np.testing.assert_array_equal(streams.next([2])[0].random(4), again)
