@@ -19,6 +19,7 @@ from pyslsac.envs.native.simulation import Array
 from pyslsac.envs.native.things import buttons, goal, gremlins, hazards
 
 BLIND_STEPS = 10
+WRONG = "wrong button"
 
 
 def level(number: int, robot: Robot) -> Level:
@@ -28,7 +29,7 @@ def level(number: int, robot: Robot) -> Level:
         return Level(fixed, 1.0)
     extent, dangers, led = (1.5, 4, 4) if number == 1 else (1.8, 8, 6)
     things = (*fixed, hazards(dangers, keepout=0.18), gremlins(led, keepout=0.4))
-    return Level(things, extent, frozenset({"gremlin"}), led_radius=0.35)
+    return Level(things, extent, frozenset({"gremlin", WRONG}), led_radius=0.35)
 
 
 class Button(Goal):
@@ -41,7 +42,7 @@ class Button(Goal):
         super().__init__(n, level)
         self.button = np.zeros(n, np.int64)  # which is the goal
         self.blind = np.zeros(n, np.int64)  # steps until buttons are seen
-        self.strict = "gremlin" in level.costly  # wrong buttons cost
+        self.strict = WRONG in level.costly
 
     def renew(self, fleet: Navigation, rows: list[int]) -> Flags:
         slots = fleet.world.slots

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
+BINS = 16
 
 
 def in_frame(xy: Floats, position: Floats, matrix: Floats) -> Floats:
@@ -26,7 +27,7 @@ def in_frame(xy: Floats, position: Floats, matrix: Floats) -> Floats:
     return ego
 
 
-def closeness(ego: Floats, starts: npt.NDArray[np.intp], reach: float, bins: int = 16) -> Floats:
+def closeness(ego: Floats, starts: npt.NDArray[np.intp], reach: float, bins: int = BINS) -> Floats:
     """The nearest of each kind, [n, kinds, bins]: 1 at the robot, falling evenly to 0 at `reach`; 0 without a thing.
 
     A thing at distance d and angle φ, s = φ bins / 2π, is seen as c = max(0, reach − d) / reach in bin ⌊s⌋, as

@@ -21,13 +21,12 @@ import numpy as np
 
 from pyslsac.envs.native.fleet import Flags, Fleet
 from pyslsac.envs.native.layout import LayoutError, Sampler, columns
-from pyslsac.envs.native.lidar import closeness, in_frame
+from pyslsac.envs.native.lidar import BINS, closeness, in_frame
 from pyslsac.envs.native.robots import Robot, plane
 from pyslsac.envs.native.simulation import Array
 from pyslsac.envs.native.things import Box, Thing
 from pyslsac.envs.native.worlds import World
 
-BINS = 16
 REWARD_LIMIT = 10.0
 RESTARTS = tuple(int(part) for part in mujoco.__version__.split(".")[:3]) < (3, 3, 6)
 VASE_SPEED = 1e-4  # m/s
@@ -39,7 +38,7 @@ class Level:
 
     things: tuple[Thing, ...]  # fixed kinds, then free ones, then led ones; unseen kinds last
     extent: float  # layouts lie in [-extent, extent]²
-    costly: frozenset[str] = frozenset()  # kinds whose touch costs
+    costly: frozenset[str] = frozenset()  # kinds whose touch costs, and what the game adds
     robot_box: Box | None = None  # where the robot starts, if not anywhere
     robot_keepout: float = 0.4
     horizon: int = 1000
@@ -260,7 +259,7 @@ class Navigation(Fleet):
     def _observe(self, rows: list[int] | None) -> Array:
         part: Any = slice(None) if rows is None else rows
         places, position, matrix = self.places[part, self._seen], self.position[part], self.matrix[part]
-        lidars = closeness(in_frame(places, position, matrix), self._firsts, self.level.reach, BINS)
+        lidars = closeness(in_frame(places, position, matrix), self._firsts, self.level.reach)
         self.game.hide(self, lidars, part)
         return np.concatenate([self.robot.observe(self.sensors[part]), lidars.reshape(len(lidars), -1)], axis=1)
 

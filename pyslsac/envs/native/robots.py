@@ -46,7 +46,6 @@ class Robot:
     inertial: int  # column of the first of the four inertial sensors in sensordata
     ball: int | None = None  # column of the rear wheel's rotation, followed by its angular velocity
     actions: int = 2
-    keepout: float = 0.4
     height: float = 0.1  # of the body's origin above the floor when an episode starts
 
     @property
