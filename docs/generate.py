@@ -245,7 +245,8 @@ def speed() -> str:
                 rates = (f"{1e6 / us['median']:,.0f}" for us in result["us"].values())
                 rows.append((rest, *rates, f"{result['ratio']['bare physics']['median']:.0%}", "<br>".join(theirs)))
         if rows:
-            text += f"**{measured['device']}**\n\n" + table(header, rows)
+            columns = len(header) if any(row[-1] for row in rows) else len(header) - 1
+            text += f"**{measured['device']}**\n\n" + table(header[:columns], (row[:columns] for row in rows))
     return text
 
 

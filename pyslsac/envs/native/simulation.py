@@ -1,8 +1,7 @@
 """n running MuJoCo simulations: the threads that step them, and their arrays side by side.
 
 Each environment keeps one MjData for life, so that the solver's warm start carries over from step to step. `mj_step`
-releases the interpreter's lock, so a few Python threads, each with a contiguous slice of the environments, use as many
-cores.
+releases the interpreter's lock, so a few Python threads use as many cores.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 import inspect
 import threading
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any
@@ -19,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+PIECES = 4  # for each thread
 
 
 class Field:
@@ -43,18 +43,19 @@ class Field:
 
 
 class Pool:
-    """`workers` threads that call work(first, last), each for its own slice of range(n); 0: the caller does it all.
+    """`workers` threads that call work(first, last) for pieces of range(n), each piece once; 0: the caller does it all.
 
-    They hold `work` weakly where it is a method, and end with the pool or the process.
+    Who is free takes the next piece, so nobody waits for a thread that is slow to wake up. The threads hold `work`
+    weakly where it is a method, and end with the pool or the process.
     """
 
     def __init__(self, work: Callable[[int, int], None], n: int, workers: int) -> None:
-        shares = max(1, min(workers, n))
+        count = min(n, PIECES * max(1, workers))
         self._work = weakref.WeakMethod(work) if inspect.ismethod(work) else lambda: work
-        self._slices = [(n * w // shares, n * (w + 1) // shares) for w in range(shares)]
-        self._orders: list[SimpleQueue[tuple[int, int] | None]] = [SimpleQueue() for _ in range(min(workers, shares))]
+        self._pieces = [(n * i // count, n * (i + 1) // count) for i in range(count)]
+        self._orders: list[SimpleQueue[Iterator[tuple[int, int]] | None]] = [SimpleQueue() for _ in range(workers)]
         self._answers: SimpleQueue[BaseException | None] = SimpleQueue()
-        self._owed = 0
+        self._owed = 0  # pieces without an answer
         threads = [
             threading.Thread(target=_serve, args=(self._work, orders, self._answers), daemon=True)
             for orders in self._orders
@@ -65,15 +66,15 @@ class Pool:
 
     def start(self) -> None:
         """Begin the work; without threads it is also done."""
-        self._give(0)
+        pieces = self._give(self._orders)
         if not self._orders:
-            self._own_share()
+            self._take(pieces)
 
     def run(self) -> None:
-        """start and wait in one; the caller takes the first slice itself, which spares a thread's waking up."""
-        self._give(1)
+        """start and wait in one; the caller works too, in place of the first thread."""
+        pieces = self._give(self._orders[1:])
         try:
-            self._own_share()
+            self._take(pieces)
         finally:
             self.wait()
 
@@ -90,29 +91,39 @@ class Pool:
         """End the threads, when they have done what they were given."""
         self._end()
 
-    def _give(self, first: int) -> None:
-        """Give out the slices from number `first` on. What an interrupted call left undone is done first."""
+    def _give(self, orders: Sequence[Any]) -> Iterator[tuple[int, int]]:
+        """Hand the pieces, of which anyone takes the next, to threads. What an interrupted call left is done first."""
         if not self._end.alive:
             raise RuntimeError("the environments are closed")
         with suppress(Exception):
             self.wait()
-        for orders, part in zip(self._orders[first:], self._slices[first:], strict=False):
-            orders.put(part)
-            self._owed += 1
+        pieces = iter(self._pieces)
+        self._owed = len(self._pieces)
+        for order in orders:
+            order.put(pieces)
+        return pieces
 
-    def _own_share(self) -> None:
+    def _take(self, pieces: Iterator[tuple[int, int]]) -> None:
+        """Work here while there are pieces; after an error nobody takes another."""
         work = self._work()
         assert work is not None
-        work(*self._slices[0])
+        try:
+            for piece in pieces:
+                self._owed -= 1
+                work(*piece)
+        except BaseException:
+            self._owed -= len(list(pieces))
+            raise
 
 
 def _serve(work: Callable[[], Any], orders: Any, answers: Any) -> None:
-    while (part := orders.get()) is not None:
-        try:
-            work()(*part)
-            answers.put(None)
-        except BaseException as error:  # the caller's `wait` raises it
-            answers.put(error)
+    while (pieces := orders.get()) is not None:
+        for piece in pieces:
+            try:
+                work()(*piece)
+                answers.put(None)
+            except BaseException as error:  # the caller's `wait` raises it
+                answers.put(error)
 
 
 def _end(orders: Sequence[Any], threads: Sequence[threading.Thread]) -> None:
