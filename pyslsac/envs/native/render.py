@@ -113,8 +113,7 @@ class Camera:
         if self._drawer is not None:
             self._context.make_current()
             self._drawer.free()
-            self._context.free()
-            self._drawer = None
+            self._drawer = self._context = None  # the context frees itself once
 
     __del__ = close
 
