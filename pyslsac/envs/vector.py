@@ -105,6 +105,8 @@ class VectorEnv(gymnasium.vector.VectorEnv):
         actions = np.asarray(actions, np.float32)
         if actions.shape != self._board.action.shape:
             raise ValueError(f"actions: got shape {actions.shape}, wanted {self._board.action.shape}")
+        if np.isnan(actions).any():
+            raise ValueError("actions: got NaN, which a simulator would take for anything; wanted numbers in [-1, 1]")
         self._board.action[:] = actions
         self._in_flight = True
         with self._or_close():
@@ -172,7 +174,7 @@ class VectorEnv(gymnasium.vector.VectorEnv):
         self.close()
 
     def close_extras(self, **_: Any) -> None:
-        """End the worker processes."""
+        """End the threads or worker processes."""
         self._stop()
 
     def _quiet(self, what: str) -> None:

@@ -12,6 +12,7 @@ a vase moves at 1e-4 m/s or more; the games add theirs. On MuJoCo 2.3.3 these ta
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -28,7 +29,7 @@ from pyslsac.envs.native.things import Box, Thing
 from pyslsac.envs.native.worlds import World
 
 REWARD_LIMIT = 10.0
-RESTARTS = tuple(int(part) for part in mujoco.__version__.split(".")[:3]) < (3, 3, 6)
+RESTARTS = tuple(int(part) for part in re.findall(r"\d+", mujoco.__version__)[:3]) < (3, 3, 6)
 VASE_SPEED = 1e-4  # m/s
 
 
@@ -47,7 +48,7 @@ class Level:
 
 
 class Game:
-    """What a task is about; the defaults are those of one that sets no goals."""
+    """What a task is about; the defaults are those of one that sets no goals and pays nothing."""
 
     memory: tuple[str, ...] = ()  # the names of its arrays [n]
     renews = False  # it sets a goal at an episode's start and after each success
@@ -65,7 +66,7 @@ class Game:
 
     def reward(self, fleet: Navigation) -> tuple[Array, Flags]:
         """The step's reward [n], and where the goal was reached [n]."""
-        raise NotImplementedError
+        return np.zeros(fleet.n), np.zeros(fleet.n, np.bool_)
 
     def cost(self, fleet: Navigation) -> Flags | bool:
         """Where the game itself costs [n]."""
@@ -113,9 +114,8 @@ class Navigation(Fleet):
         self._harmful = _join(world.geoms[t.name] for t in things if t.solid and t.name in level.costly)
         felt = [t for t in things if t.solid and (t.name in level.costly or t.name in self.game.feels)]
         self._felt = _join(np.r_[world.slots[thing.name]] for thing in felt)
-        self._touch = world.reach + _join(
-            model.geom_rbound[world.geoms[thing.name]] for thing in felt
-        )  # no contact beyond
+        sizes = _join(model.geom_rbound[world.geoms[thing.name]] for thing in felt)
+        self._touch = world.reach + sizes  # farther apart nothing touches
         self._is_robot = np.isin(np.arange(model.ngeom), world.robot_geoms)
         self._hazards = [(world.slots[thing.name], thing.size[0]) for thing in things if thing.name == "hazard"]
         self._walls = [(t.places[0][0], axis) for t in things if t.name == "sigwall" for axis in range(t.count // 2)]

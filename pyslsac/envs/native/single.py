@@ -81,6 +81,8 @@ class NativeEnv(gymnasium.Env[Array, Array], gymnasium.utils.EzPickle):
             raise ValueError(f"action: got shape {action.shape}, wanted {self.action_space.shape}")
         if not np.issubdtype(action.dtype, np.floating):
             action = action.astype(np.float64)
+        if np.isnan(action).any():
+            raise ValueError(f"action: got {action}, wanted numbers; the simulator would take NaN for anything")
         self._over = True  # unless the step comes to its end
         outcome = self.fleet.step(action[None])
         if self.render_mode == "human":

@@ -28,9 +28,9 @@ class Velocity(Fleet):
 
     act_type = np.float32
 
-    def __init__(self, name: str, n: int, workers: int, model: Any = None) -> None:
+    def __init__(self, name: str, n: int, workers: int) -> None:
         self.walker = walker = WALKERS[name]
-        model = model or load(walker.file)
+        model = load(walker.file)
         super().__init__([model] * n, 1000, walker.frame_skip, workers)
         self.dt = self.timestep * walker.frame_skip
         self._start = model.qpos0.copy()

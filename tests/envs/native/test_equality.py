@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
 import numpy as np
 import pytest
 
 from pyslsac.envs.native import tasks
 from pyslsac.envs.native.fleet import Fleet
-from tests.envs.native.release import Driver, Release, give_goals, needs_release, stack
+from tests.envs.native.release import Driver, Release, give_goals, needs_release, problem, stack
 from tests.envs.native.test_worlds import different
 
 TWELVE = [*tasks.VELOCITY, *(f"Safety{r}{g}1-v0" for r in ("Point", "Car") for g in ("Goal", "Circle", "Button"))]
@@ -30,6 +33,11 @@ def teach(name: str, fleet: Fleet, steps: int) -> tuple[list[dict], list[np.ndar
             seed += 1
             release.reset(seed)
     return states, actions, outcomes, goals
+
+
+def test_ci_compares_where_the_release_can_be_had() -> None:
+    """Else a broken installation of it would skip all that follows."""
+    assert problem is None or not os.environ.get("CI") or sys.version_info >= (3, 12), problem
 
 
 @needs_release

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import gc
 import pickle
 import threading
@@ -87,7 +88,7 @@ def test_a_saved_state_goes_on_as_if_nothing_had_been(name: str) -> None:
     venv.reset()
     path = actions(80, 3, venv.single_action_space.shape[0])
     for action in path[:40]:
-        obs, *_ = venv.step(action)
+        obs = venv.step(action)[0]
     found, came_back = later.load_state_dict(venv.state_dict())
     assert came_back.all()
     np.testing.assert_array_equal(found, obs)
@@ -138,13 +139,12 @@ def test_a_fleets_state_holds_all_that_the_future_depends_on(name: str) -> None:
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("name", ["SafetyHopperVelocity-v1", "SafetyPointCircle1-v0"])
 def test_next_step_autoreset_shows_the_same_episodes(name: str, workers: int) -> None:
-    options: dict[str, Any] = {"seed": 7, "workers": workers, "horizon": 12}
-    same, late = make_vec(name, 3, **options), make_vec(name, 3, autoreset="next_step", **options)
+    make = functools.partial(make_vec, name, 3, seed=7, workers=workers, horizon=12)
+    same, late = make(), make(autoreset="next_step")
     mode = getattr(gymnasium.vector, "AutoresetMode", None)
     assert late.metadata["autoreset_mode"] == (mode.NEXT_STEP if mode else "NextStep")
     path = actions(200, 3, same.single_action_space.shape[0])
-    first, obs = same.reset()[0], late.reset()[0]
-    np.testing.assert_array_equal(first, obs)
+    np.testing.assert_array_equal(same.reset()[0], late.reset()[0])
     clock, waiting = np.zeros(3, np.int64), np.zeros(3, bool)  # steps of each that were real
     ends = 0
     known: list[list[tuple]] = [[], [], []]
@@ -207,6 +207,13 @@ def test_what_is_wrong_is_said() -> None:
     env.reset(seed=0)
     with pytest.raises(ValueError, match=r"got shape \(3,\), wanted \(2,\)"):
         env.step(np.zeros(3))
+    with pytest.raises(ValueError, match="NaN"):
+        env.step(np.full(2, np.nan))
+    with make_vec("SafetyPointGoal1-v0", 2) as venv:
+        venv.reset()
+        with pytest.raises(ValueError, match="NaN"):
+            venv.step(np.full((2, 2), np.nan))
+        venv.step(np.zeros((2, 2)))  # nothing is lost
     assert set(tasks.STEPS) == set(next(listing for listing in list_tasks() if listing.backend == "native").tasks)
 
 
