@@ -88,6 +88,7 @@ class Session:
     def _end_epoch(self, final: bool) -> bool:
         """Evaluate, log, checkpoint; False when `on_epoch` wants to stop before the end."""
         self._drop(self.loop.bad_runs())
+        self._drop(nonfinite_parts(self.loop.agent))  # before it is evaluated
         loop, settings = self.loop, self.settings
         self.epoch = loop.env_steps // loop.config.steps_per_epoch
         values = loop.read()
