@@ -69,7 +69,7 @@ class Physics:
         self.seeds, self.episodes = spread_seed(0, n), np.zeros(n, np.int64)
         low, high = self.fleet.act_low.astype(np.float64), self.fleet.act_high.astype(np.float64)
         self.middle, self.reach = (low + high) / 2, (high - low) / 2
-        self.ctrl, self.led = self.fleet.field("ctrl"), getattr(self.fleet, "_led", None)
+        self.ctrl, self.path = self.fleet.field("ctrl"), getattr(getattr(self.fleet, "physics", None), "path", None)
         self.pool = Pool(self._forwarded if task in tasks.NAVIGATION else self._stepped, n, threads)
         self.fleet.reset(range(n), self.seeds, self.episodes)
 
@@ -77,9 +77,9 @@ class Physics:
         seconds = 0.0
         for action, ended in zip(self.ours.actions, self.ours.ended, strict=True):
             self.ctrl.write((self.middle + self.reach * action).astype(self.fleet.act_type))
-            if self.led is not None:
+            if self.path is not None:
                 for data in self.fleet.datas:
-                    data.mocap_pos[:] = self.led[round(data.time / self.fleet.timestep)]
+                    data.mocap_pos[:] = self.path[round(data.time / self.fleet.timestep), :3]
             start = time.perf_counter()
             self.pool.run()
             seconds += time.perf_counter() - start

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import math
 import mmap
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from multiprocessing.util import Finalize
 from typing import Any
 
@@ -105,13 +105,11 @@ class VectorEnv(gymnasium.vector.VectorEnv):
         actions = np.asarray(actions, np.float32)
         if actions.shape != self._board.action.shape:
             raise ValueError(f"actions: got shape {actions.shape}, wanted {self._board.action.shape}")
-        if np.isnan(actions).any():
+        if math.isnan(np.vdot(actions, actions)):  # in one operation: some action is
             raise ValueError("actions: got NaN, which a simulator would take for anything; wanted numbers in [-1, 1]")
         self._board.action[:] = actions
         self._in_flight = True
-        with self._or_close():
-            for member in self._crew:
-                member.order(order)
+        self._tell([(order,)] * len(self._crew))
 
     def step_wait(self, **_: Any) -> Transition:
         """obs [n, S], reward [n], terminated [n], truncated [n], info; the class's docstring says what is in info."""
@@ -122,7 +120,8 @@ class VectorEnv(gymnasium.vector.VectorEnv):
         board = self._board
         ended = board.terminated | board.truncated
         self._past[self._rows, self._age] = board.action
-        self._age = np.where(ended | board.held, 0, self._age + 1)
+        self._age += 1
+        self._age[ended | board.held] = 0
         reward, terminated, truncated = board.reward.copy(), board.terminated.copy(), board.truncated.copy()
         info: dict[str, Any] = {"cost": board.cost.copy(), "_cost": self._everywhere.copy()}
         if self._same_step:
@@ -184,15 +183,21 @@ class VectorEnv(gymnasium.vector.VectorEnv):
             raise RuntimeError(f"{what}: a step is under way; call step_wait first")
 
     def _orders(self, method: str, args: Sequence[tuple[Any, ...]]) -> list[Any]:
-        with self._or_close():
-            for member, own in zip(self._crew, args, strict=True):
-                member.order(method, *own)
+        self._tell([(method, *own) for own in args])
         return self._answers()
+
+    def _tell(self, orders: Sequence[tuple[Any, ...]]) -> None:
+        try:
+            for member, order in zip(self._crew, orders, strict=True):
+                member.order(*order)
+        except BaseException:  # after an error, or Ctrl-C, in the midst of a step nobody knows where they are
+            self.close()
+            raise
 
     def _answers(self) -> list[Any]:
         """Every member's answer; the first error is raised when all have answered."""
         answers, errors = [], []
-        with self._or_close():
+        try:
             for member in self._crew:
                 try:
                     answers.append(member.answer())
@@ -200,16 +205,10 @@ class VectorEnv(gymnasium.vector.VectorEnv):
                     errors.append(error)
             if errors:
                 raise errors[0]
-        return answers
-
-    @contextmanager
-    def _or_close(self) -> Iterator[None]:
-        """After an error, or Ctrl-C, in the midst of a step nobody knows where the environments are."""
-        try:
-            yield
         except BaseException:
             self.close()
             raise
+        return answers
 
     def _share(self, sizes: Sizes) -> Board:
         """A board in memory that every worker maps; the file behind it has no name left when this returns."""

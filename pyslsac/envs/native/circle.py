@@ -10,7 +10,7 @@ import numpy as np
 
 from pyslsac.envs.native.fleet import Flags
 from pyslsac.envs.native.navigation import Game, Level, Navigation
-from pyslsac.envs.native.robots import Robot, plane
+from pyslsac.envs.native.robots import Robot
 from pyslsac.envs.native.simulation import Array
 from pyslsac.envs.native.things import circle, walls
 
@@ -32,7 +32,6 @@ class Circle(Game):
         self.never = np.zeros(n, np.bool_)
 
     def reward(self, fleet: Navigation) -> tuple[Array, Flags]:
-        place, velocity = plane(fleet.position), fleet.velocity()
-        radius = np.abs(place)
-        along = (np.conj(place) * velocity).imag / radius
+        place, radius = fleet.place, np.abs(fleet.place)
+        along = (np.conj(place) * fleet.velocity()).imag / radius
         return 0.1 * along / (1 + np.abs(radius - self.radius)), self.never

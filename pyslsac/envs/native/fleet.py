@@ -42,7 +42,6 @@ class Fleet(ABC):
         self.n, self.models, self.horizon, self.frame_skip = len(models), models, horizon, frame_skip
         self.datas = [mujoco.MjData(model) for model in models]
         self.everyone = range(self.n)
-        self._pairs = list(zip(models, self.datas, strict=True))
         self.streams = Streams(self.n)
         self.age = np.zeros(self.n, np.int64)  # [n] steps since the episode began
         self.timestep = float(models[0].opt.timestep)
@@ -51,7 +50,7 @@ class Fleet(ABC):
         self._ctrl, self._qpos, self._qvel = (self.field(name) for name in ("ctrl", "qpos", "qvel"))
         self._warm = self.field("qacc_warmstart")
         self._pool = Pool(self._work, self.n, workers)
-        self._held: frozenset[int] = frozenset()
+        self._held: Sequence[int] = ()
 
     def field(self, name: str, part: int | slice = slice(None)) -> Field:
         """MjData's array `name`, or its rows `part`, of every environment."""
@@ -110,20 +109,18 @@ class Fleet(ABC):
         self._pool.close()
 
     def _order(self, actions: Array, held: Sequence[int]) -> None:
-        self._actions, self._held = actions, frozenset(held)
+        self._actions, self._held = actions, held
         self._ctrl.write(actions)
 
     def _work(self, first: int, last: int) -> None:
-        pairs = self._pairs[first:last]
-        if self._held:
-            pairs = [pair for i, pair in enumerate(pairs, first) if i not in self._held]
-        self._advance(pairs)
+        rows = range(first, last)
+        self._advance([row for row in rows if row not in self._held] if self._held else rows)
 
     def _settle(self) -> Outcome:
         obs, reward, cost, terminated = self._outcome(self._actions)
         self.age += 1
         if self._held:
-            self.age[list(self._held)] -= 1
+            self.age[self._held] -= 1
         return Outcome(obs, reward, cost, terminated, self.age >= self.horizon)
 
     def _restore(self) -> None:
@@ -139,7 +136,7 @@ class Fleet(ABC):
     def _begin(self, rows: list[int]) -> Array: ...
 
     @abstractmethod
-    def _advance(self, pairs: list[tuple[Any, Any]]) -> None: ...
+    def _advance(self, rows: Sequence[int]) -> None: ...
 
     @abstractmethod
     def _outcome(self, actions: Array) -> tuple[Array, Array, Array, Flags]: ...

@@ -52,5 +52,4 @@ class Goal(Game):
         return self.distance <= self.radius
 
     def _distance(self, fleet: Navigation) -> Array:
-        away = fleet.places[:, fleet.world.slots["goal"].start] - fleet.position[:, :2]
-        return np.sqrt(np.square(away).sum(axis=1))
+        return fleet.gaps[fleet.world.slots["goal"].start]

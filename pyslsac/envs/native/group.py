@@ -42,14 +42,14 @@ class FleetGroup:
 
     def start(self) -> None:
         """Let the fleet's threads take the board's actions; `finish` must follow."""
-        self.fleet.start(self._stretched(self.board.action), np.flatnonzero(self.board.held).tolist())
+        self.fleet.start(*self._orders())
 
     def finish(self) -> None:
         self._note(self.fleet.finish())
 
     def step(self) -> None:
         """start and finish in one; this thread works too."""
-        self._note(self.fleet.step(self._stretched(self.board.action), np.flatnonzero(self.board.held).tolist()))
+        self._note(self.fleet.step(*self._orders()))
 
     def replay(self, seeds: Sequence[int], episodes: Sequence[int], actions: Sequence[FloatArray]) -> list[bool]:
         """As in Group: live through `actions` [T_i, A] again; where that leads elsewhere, begin a new episode."""
@@ -79,17 +79,22 @@ class FleetGroup:
         inside = np.minimum(np.maximum(action, -1.0), 1.0)
         return (self._middle + self._reach * inside if self._wide else inside).astype(self.fleet.act_type)
 
+    def _orders(self) -> tuple[Any, list[int]]:
+        self._held = self.board.held.nonzero()[0].tolist()
+        return self._stretched(self.board.action), self._held
+
     def _note(self, outcome: Outcome) -> None:
         """Write a step's outcome to the board; where an episode ended, begin the next."""
-        board, held = self.board, self.board.held
+        board = self.board
         board.terminated[:] = outcome.terminated
-        board.truncated[:] = outcome.truncated & ~outcome.terminated
+        np.greater(outcome.truncated, outcome.terminated, out=board.truncated)
         board.reward[:], board.cost[:] = outcome.reward, outcome.cost
-        board.obs[:] = board.final_obs[:] = outcome.obs
-        if held.any():
+        board.final_obs[:] = outcome.obs
+        board.obs[:] = board.final_obs
+        if self._held:
             for array in (board.terminated, board.truncated, board.reward, board.cost):
-                array[held] = 0
-        ended = np.flatnonzero(board.terminated | board.truncated)
+                array[self._held] = 0
+        ended = (board.terminated | board.truncated).nonzero()[0]
         if ended.size:
             self._begin(ended, board.episode[ended] + 1)
 

@@ -1,9 +1,7 @@
 """The navigation tasks' common part: a robot among things, its sensors and lidars, and what touching or entering costs.
 
 A step is ten physics steps and one evaluation of the sensors, after which rewards, costs and observations are array
-expressions. The release evaluates the dynamics three times there, five times at a reset with a goal and where a goal is
-renewed. Before MuJoCo 3.3.6 that changes the last digits of the accelerometer and of the next step, so it is done here
-too, but for what would repeat itself (`_again`).
+expressions.
 
 A cost is 1 inside a hazard, beyond a wall, and in contact with a pillar, a gremlin, or a vase that costs, or while such
 a vase moves at 1e-4 m/s or more; the games add theirs. On MuJoCo 2.3.3 these tasks equal those of safety-gymnasium
@@ -12,25 +10,24 @@ a vase moves at 1e-4 m/s or more; the games add theirs. On MuJoCo 2.3.3 these ta
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import mujoco
 import numpy as np
 
 from pyslsac.envs.native.fleet import Flags, Fleet
 from pyslsac.envs.native.layout import LayoutError, Sampler, columns
 from pyslsac.envs.native.lidar import BINS, closeness, in_frame
+from pyslsac.envs.native.physics import Physics, circle
 from pyslsac.envs.native.robots import Robot, plane
-from pyslsac.envs.native.simulation import Array
+from pyslsac.envs.native.simulation import Array, Field
 from pyslsac.envs.native.things import Box, Thing
 from pyslsac.envs.native.worlds import World
 
 REWARD_LIMIT = 10.0
-RESTARTS = tuple(int(part) for part in re.findall(r"\d+", mujoco.__version__)[:3]) < (3, 3, 6)
 VASE_SPEED = 1e-4  # m/s
+SIGHT = ("sensordata", "qvel", "xpos")
 
 
 @dataclass(frozen=True)
@@ -90,10 +87,11 @@ class Navigation(Fleet):
         shape = (n, self.world.columns)
         self.begun, self.rotation = np.zeros((*shape, 2)), np.zeros(shape)  # [n, K, 2], [n, K] as the episode began
         self.layout = np.zeros((*shape, 2))  # [n, K, 2] what the next goal must avoid
-        self.places = np.zeros((*shape, 2))  # [n, K, 2] where things are
+        self.places = np.zeros(shape[::-1], np.complex128)  # [K, n] where things are, x + iy
         self.heading = np.ones(n, np.complex128)  # [n] of the robot's first axis
         self.met = np.zeros(n, np.bool_)
         self.touched = np.zeros((n, self.models[0].ngeom), np.bool_)  # [n, geoms] in contact with the robot
+        self.physics = Physics(self.models, self.datas, self.frame_skip, self._path())
         self._sort_out()
         width = robot.size + BINS * len(self.lidars)
         self.obs_low, self.obs_high = np.full(width, -np.inf), np.full(width, np.inf)
@@ -108,22 +106,30 @@ class Navigation(Fleet):
         self._seen = slice(1, 1 + sum(thing.count for thing in seen))
         self._firsts = np.cumsum([0, *(thing.count for thing in seen[:-1])])
         moving = [thing for thing in things if thing.body != "fixed"]
-        self._moving = _join(np.r_[world.slots[thing.name]] for thing in moving)
-        self._moving_bodies = _join(world.bodies[thing.name] for thing in moving)
-        self._carried = _join(np.r_[world.slots[thing.name]] for thing in moving if thing.body == "free")
+        runs = [(world.slots[thing.name], world.bodies[thing.name]) for thing in moving]
+        self._moving = [(slots, slice(bodies[0], bodies[-1] + 1)) for slots, bodies in runs]
+        self._carried = _columns(world, [thing for thing in moving if thing.body == "free"])
         self._harmful = _join(world.geoms[t.name] for t in things if t.solid and t.name in level.costly)
         felt = [t for t in things if t.solid and (t.name in level.costly or t.name in self.game.feels)]
-        self._felt = _join(np.r_[world.slots[thing.name]] for thing in felt)
+        self._felt, _ = _columns(world, felt)
         sizes = _join(model.geom_rbound[world.geoms[thing.name]] for thing in felt)
-        self._touch = world.reach + sizes  # farther apart nothing touches
+        self._touch = world.reach + sizes[:, None]  # [felt, 1] farther apart nothing touches
         self._is_robot = np.isin(np.arange(model.ngeom), world.robot_geoms)
         self._hazards = [(world.slots[thing.name], thing.size[0]) for thing in things if thing.name == "hazard"]
         self._walls = [(t.places[0][0], axis) for t in things if t.name == "sigwall" for axis in range(t.count // 2)]
-        self._sensors, self._xpos = self.field("sensordata"), self.field("xpos")
-        self._xmat = self.field("xmat", world.body)
+        matrices = [data.xmat[world.body] for data in self.datas]
+        self._sight = Field(*([getattr(data, name) for data in self.datas] for name in SIGHT), matrices)
         first = model.body_dofadr[world.bodies["vase"]] if "vase" in level.costly else np.zeros(0, int)
         self._vases = first[:, None] + np.arange(3)  # their velocities in qvel [vases, 3]
-        self._led = _circle(level, self.timestep, self.frame_skip) if world.mocaps.size else None
+
+    def _path(self) -> Array | None:
+        """Where led bodies are."""
+        level = self.level
+        heights = [thing.height for thing in level.things if thing.body == "led"]
+        if not heights:
+            return None
+        steps = level.horizon * self.frame_skip
+        return circle(level.led_radius, heights[0], self.timestep, steps, self.world.mocaps.size)
 
     def own(self) -> dict[str, Any]:
         memory = {name: getattr(self.game, name) for name in self.game.memory}
@@ -146,10 +152,8 @@ class Navigation(Fleet):
         """Let the worlds of `rows` start from their layouts."""
         self.begun[rows] = self.layout[rows]
         for row in rows:
-            model, data = self.models[row], self.datas[row]
-            self.world.place(model, data, self.begun[row], self.rotation[row])
-            mujoco.mj_forward(model, data)
-            _again(model, data, 4 if self.game.renews else 3)
+            self.world.place(self.models[row], self.datas[row], self.begun[row], self.rotation[row])
+            self.physics.evaluate(row, 5 if self.game.renews else 4)
         self._show(rows)
         self._look()
         self.game.measure(self, rows)
@@ -160,17 +164,10 @@ class Navigation(Fleet):
             self._set_goal(row)
         self._show(self.everyone)
 
-    def _advance(self, pairs: list[tuple[Any, Any]]) -> None:
-        for model, data in pairs:
-            if self._led is None:
-                mujoco.mj_step(model, data, self.frame_skip)
-            else:
-                led, first = data.mocap_pos, round(data.time / self.timestep)
-                for place in self._led[first : first + self.frame_skip]:
-                    led[:] = place
-                    mujoco.mj_step(model, data)
-            mujoco.mj_forward(model, data)
-            _again(model, data, 2)
+    def _advance(self, rows: Sequence[int]) -> None:
+        for row in rows:
+            self.physics.step(row)
+            self.physics.evaluate(row, 3)
 
     def _outcome(self, actions: Array) -> tuple[Array, Array, Array, Flags]:
         self._look()
@@ -180,10 +177,11 @@ class Navigation(Fleet):
         cost = self._cost()
         self.game.tick()
         stuck = np.zeros(self.n, np.bool_)
-        rows = np.flatnonzero(self.met).tolist()
+        rows = self.met.nonzero()[0].tolist()
         if rows:
+            slots, bodies = self._carried
             self.layout[rows, 0] = self.position[rows, :2]
-            self.layout[np.ix_(rows, self._carried)] = self.places[np.ix_(rows, self._carried)]
+            self.layout[np.ix_(rows, slots)] = self.xpos[np.ix_(rows, bodies)][..., :2]
             stuck[rows] = ~self.game.renew(self, rows)
             self._move_goals(rows)
         reward = np.minimum(np.maximum(reward, -REWARD_LIMIT), REWARD_LIMIT)  # np.clip takes thrice the time
@@ -191,10 +189,9 @@ class Navigation(Fleet):
 
     def _move_goals(self, rows: list[int]) -> None:
         for row in rows:
-            model, data = self.models[row], self.datas[row]
             self._set_goal(row)
-            _again(model, data, 1)
-            mujoco.mj_forward(model, data)
+            self.physics.repeat(row, 1)
+            self.physics.evaluate(row, 1)
         self._show(rows)
         self._look()
         self.game.measure(self, rows)
@@ -207,17 +204,21 @@ class Navigation(Fleet):
     def _show(self, rows: Any) -> None:
         """Fixed things are where the layout says; the release looks for the circle at the origin."""
         self.heading[rows] = self.robot.heading(self.rotation[rows, 0])
-        self.places[rows] = self.layout[rows]
+        self.places[:, rows] = plane(self.layout[rows]).T
         if "circle" in self.lidars:
-            self.places[rows, self.world.slots["circle"]] = 0.0
+            self.places[self.world.slots["circle"], rows] = 0.0
 
     def _look(self) -> None:
         """Read where everything is."""
-        self.sensors, self.matrix = self._sensors.all(), self._xmat.all()
-        self.xpos = self._xpos.all().reshape(self.n, -1, 3)
+        sight = self._sight.all()
+        self.sensors, self.qvel, xpos, self.matrix = (sight[:, part] for part in self._sight.parts)
+        self.xpos = xpos.reshape(self.n, -1, 3)
         self.position = self.xpos[:, self.world.body]  # [n, 3]
-        if self._moving.size:
-            self.places[:, self._moving] = self.xpos[:, self._moving_bodies, :2]
+        self.place = plane(self.position)  # [n]
+        for slots, bodies in self._moving:
+            self.places[slots] = plane(self.xpos[:, bodies]).T
+        self.away = self.places - self.place  # [K, n] from the robot
+        self.gaps = np.abs(self.away)
 
     def spot(self, name: str) -> Array:
         """Where the centre of the only thing of a kind is, in space [n, 3]."""
@@ -225,32 +226,27 @@ class Navigation(Fleet):
 
     def velocity(self) -> Any:
         """The robot's, in the plane: v_x + i v_y [n]."""
-        return self.robot.velocity(self._qvel.all(), self.heading)
+        return self.robot.velocity(self.qvel, self.heading)
 
     def _touching(self) -> Flags:
         """Which geoms are in contact with the robot [n, geoms], of those whose touch matters."""
         touched = np.zeros((self.n, self._is_robot.size), np.bool_)
-        near = self._gaps(self._felt) < self._touch
-        for row in np.flatnonzero(near.any(axis=1)):
+        near = (self.gaps[self._felt] < self._touch).any(axis=0)
+        for row in near.nonzero()[0].tolist():
             contact = self.datas[row].contact
             one, other = contact.geom1, contact.geom2
             touched[row, one[self._is_robot[other]]] = True
             touched[row, other[self._is_robot[one]]] = True
         return touched
 
-    def _gaps(self, columns: Any) -> Array:
-        """How far the robot is from things in the plane, centre to centre [n, columns]."""
-        places = self.places.view(np.complex128)[:, columns, 0]
-        return np.abs(places - plane(self.position)[:, None])
-
     def _cost(self) -> Flags:
         cost = np.zeros(self.n, np.bool_)
         for slot, radius in self._hazards:
-            cost |= (self._gaps(slot) < radius).any(axis=1)
+            cost |= (self.gaps[slot] < radius).any(axis=0)
         for distance, axis in self._walls:
             cost |= np.abs(self.position[:, axis]) > distance
         if self._vases.size:
-            speed = np.sqrt(np.square(self._qvel.all()[:, self._vases]).sum(axis=2))
+            speed = np.sqrt(np.square(self.qvel[:, self._vases]).sum(axis=2))
             cost |= (speed >= VASE_SPEED).any(axis=1)
         if self._harmful.size:
             cost |= self.touched[:, self._harmful].any(axis=1)
@@ -258,37 +254,19 @@ class Navigation(Fleet):
 
     def _observe(self, rows: list[int] | None) -> Array:
         part: Any = slice(None) if rows is None else rows
-        places, position, matrix = self.places[part, self._seen], self.position[part], self.matrix[part]
-        lidars = closeness(in_frame(places, position, matrix), self._firsts, self.level.reach)
+        away, matrix = self.away[self._seen, part], self.matrix[part]
+        upright = not self.robot.free
+        ego = away * plane(matrix) if upright else in_frame(away, self.position[part, 2], matrix)
+        lidars = closeness(ego, self._firsts, self.level.reach)
         self.game.hide(self, lidars, part)
         return np.concatenate([self.robot.observe(self.sensors[part]), lidars.reshape(len(lidars), -1)], axis=1)
 
 
-def _again(model: Any, data: Any, times: int) -> None:
-    """What `times` more mj_forward come to: before MuJoCo 3.3.6 the solver starts from its own last result.
-
-    All else would repeat itself, unless the normalisation of quaternions in qpos, with which mj_forward begins, still
-    changes a digit. Without constraints nothing changes.
-    """
-    if not RESTARTS or (data.nefc == 0 and model.nq == model.nv):
-        return
-    moving = model.nq > model.nv  # there are quaternions
-    for _ in range(times):
-        if moving:
-            normal = data.qpos.copy()
-            mujoco.mj_normalizeQuat(model, normal)
-            moving = normal.tobytes() != data.qpos.tobytes()
-        (mujoco.mj_forward if moving else mujoco.mj_fwdConstraint)(model, data)
-    mujoco.mj_sensorAcc(model, data)
+def _columns(world: World, things: Sequence[Thing]) -> tuple[Any, Any]:
+    """The columns of `things` in a layout, and their bodies."""
+    slots, bodies = (_join(np.r_[by_name[thing.name]] for thing in things) for by_name in (world.slots, world.bodies))
+    return slots, bodies
 
 
 def _join(parts: Iterable[Any]) -> Any:
     return np.concatenate([np.zeros(0, np.int64), *parts])
-
-
-def _circle(level: Level, timestep: float, frame_skip: int) -> list[Array]:
-    """Where led things' bodies are [3] at each physics step of an episode: radius · (sin t, cos t) at their height."""
-    time = np.cumsum([0.0, *[timestep] * (level.horizon * frame_skip)])  # added up as MuJoCo does
-    height = next(thing.height for thing in level.things if thing.body == "led")
-    radius = level.led_radius
-    return list(np.stack([np.sin(time) * radius, np.cos(time) * radius, np.full(time.size, height)], axis=1))

@@ -60,7 +60,7 @@ class Robot:
         """
         inertial = sensordata[:, self.inertial : self.inertial + 12]
         if self.ball is None:
-            return inertial.copy()
+            return inertial
         quat, spin = np.split(sensordata[:, self.ball : self.ball + 7], [4], axis=1)
         return np.concatenate([inertial, spin, matrix(quat)], axis=1)
 
@@ -74,8 +74,8 @@ class Robot:
 
 
 def plane(vectors: np.ndarray) -> np.ndarray:
-    """[n] complex: x + iy of vectors [n, 2 or more], in which products and lengths are one operation each."""
-    return np.ascontiguousarray(vectors[:, :2]).view(np.complex128)[:, 0]
+    """[...] complex: x + iy of vectors [..., 2 or more], in which products and lengths are one operation each."""
+    return np.ascontiguousarray(vectors[..., :2]).view(np.complex128)[..., 0]
 
 
 def matrix(quat: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ releases the interpreter's lock, so a few Python threads use as many cores.
 from __future__ import annotations
 
 import inspect
+import itertools
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
@@ -22,11 +23,14 @@ PIECES = 4  # for each thread
 
 
 class Field:
-    """One float64 array of every MjData, in this moment's values."""
+    """One float64 array of every MjData, in this moment's values; or several, side by side, which are only read."""
 
-    def __init__(self, views: Sequence[Array]) -> None:
-        self._views = [view.reshape(-1) for view in views]  # views still: MuJoCo's arrays are contiguous
-        self.width = self._views[0].size
+    def __init__(self, *arrays: Sequence[Array]) -> None:
+        own = zip(*arrays, strict=True)
+        self._views = [view.reshape(-1) for views in own for view in views]  # views still: MuJoCo's are contiguous
+        edges = np.cumsum([0, *(views[0].size for views in arrays)]).tolist()
+        self.parts = [slice(*edge) for edge in itertools.pairwise(edges)]  # the columns of each array
+        self.width = edges[-1]
 
     def all(self) -> Array:
         """A copy [n, width]."""

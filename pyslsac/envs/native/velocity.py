@@ -8,6 +8,7 @@ MuJoCo 2.3.3 these tasks equal those of safety-gymnasium 1.0.0 bit for bit.
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -60,11 +61,12 @@ class Velocity(Fleet):
         self.place[rows] = self._places(qpos, rows)
         return self._observe(qpos, qvel, rows)
 
-    def _advance(self, pairs: list[tuple[Any, Any]]) -> None:
-        for model, data in pairs:
-            mujoco.mj_step(model, data, self.frame_skip)
+    def _advance(self, rows: Sequence[int]) -> None:
+        model = self.models[0]
+        for row in rows:
+            mujoco.mj_step(model, self.datas[row], self.frame_skip)
             if self._forces:
-                mujoco.mj_rnePostConstraint(model, data)  # cfrc_ext, which a step does not compute
+                mujoco.mj_rnePostConstraint(model, self.datas[row])  # cfrc_ext, which a step does not compute
 
     def _outcome(self, actions: Array) -> tuple[Array, Array, Array, Flags]:
         walker = self.walker
