@@ -209,6 +209,7 @@ def cases(options: argparse.Namespace) -> Iterator[tuple[str, dict[str, dict]]]:
             yield case, compare(rivals, horizon, pieces, 2 if quick else rounds)
             for one in open_ones:
                 one.close()
+            del rivals, open_ones, one  # MuJoCo 2.3.3 reserves so much memory for each environment that forks may fail
 
 
 def main() -> None:
