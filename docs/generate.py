@@ -141,11 +141,8 @@ def runs() -> str:
     pictures = (path.relative_to(ROOT) for path in sorted(RESULTS.rglob("*.png")))
     curves = "".join(f"![Learning curves of {path.parent.name}]({path})\n\n" for path in pictures)
     rows = []
-    for path in sorted(RESULTS.rglob("config.yaml")):
-        folder, settings = path.parent, yaml.safe_load(path.read_text("utf-8"))
+    for folder, settings, log in kept_runs():
         evaluation = json.loads((folder / "eval.json").read_text("utf-8"))["evaluations"][-1]
-        with (folder / "progress.csv").open(newline="") as file:
-            log = list(csv.DictReader(file))
         rewards, costs = (f"{evaluation[k]['mean']:,.1f} ± {evaluation[k]['std']:,.1f}" for k in ("return", "cost"))
         multiplier = max(float(row["Metrics/LagrangeMultiplier"]) for row in log)
         over = f"{float(log[-1]['Metrics/EpisodesOverLimit']):,.0f} of {float(log[-1]['Metrics/Episodes']):,.0f}"
@@ -157,6 +154,30 @@ def runs() -> str:
     header = ("task", "agent, preset", "seed:", "steps:", "evaluation episodes:", "return:", "cost:", "limit:")
     header += ("largest multiplier:", "training episodes over the limit:")
     return curves + (table(header, rows) if rows else "")
+
+
+def kept_runs() -> Iterator[tuple[Path, dict[str, Any], list[dict[str, str]]]]:
+    """(folder, settings, rows of the log) of every kept training run."""
+    for path in sorted(RESULTS.rglob("config.yaml")):
+        with (path.parent / "progress.csv").open(newline="") as file:
+            yield path.parent, yaml.safe_load(path.read_text("utf-8")), list(csv.DictReader(file))
+
+
+def split() -> str:
+    """Where the time of the kept runs on native environments went, evaluations and logs left out."""
+    rows = []
+    for folder, settings, log in kept_runs():
+        if settings["env"].get("backend") != "native":
+            continue
+        names = ("Time/Act", "Time/Update", "Time/Wait", "Time/Store")
+        seconds = [sum(float(row[name] or 0) for row in log) for name in names]
+        shares = (f"{second / sum(seconds):.1%}" for second in seconds)
+        link = f"[{settings['task']}](../bench/results/{folder.relative_to(RESULTS)}/progress.csv)"
+        updates = f"{float(log[-1]['Train/Updates']) / sum(seconds):,.0f}"
+        rows.append((link, settings["num_envs"], settings["threads"], updates, *shares))
+    return table(
+        ("run", "num_envs:", "threads:", "updates/s:", "act:", "update:", "wait for environments:", "store:"), rows
+    )
 
 
 def tasks() -> str:
@@ -260,6 +281,7 @@ GENERATORS: dict[str, Callable[..., str]] = {
     "presets": presets,
     "runs": runs,
     "speed": speed,
+    "split": split,
     "tasks": tasks,
     "versions": versions,
 }
