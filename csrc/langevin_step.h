@@ -19,6 +19,7 @@ struct LangevinStep {
   GradLimit limit;
   T grad_cap, low, high;
   PerRun<int64_t> seed, step;
+  int64_t move;  // added to step: which move of a chain this is
   uint32_t stream;
 };
 

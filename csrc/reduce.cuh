@@ -5,7 +5,7 @@
 
 namespace pyslsac {
 
-// The sum of squares of one chunk, valid in thread 0.
+// The sum of squares of one chunk, valid in thread 0. A block that sums again needs a barrier between.
 template <typename X>
 __device__ __forceinline__ auto block_sum_squares(X x, int64_t count) {
   using T = std::decay_t<decltype(x[0])>;
@@ -25,7 +25,6 @@ __device__ __forceinline__ auto block_sum_squares(X x, int64_t count) {
 #pragma unroll
     for (int half = 16; half > 0; half /= 2) value = value + __shfl_down_sync(0xFFFFFFFF, value, half);
   }
-  __syncthreads();  // lane may be used again
   return value;
 }
 

@@ -65,7 +65,7 @@ void langevin_step(const LangevinStep<T>& args, int64_t begin, int64_t end) {
     const int64_t count = std::min({tile, end - i, args.batch - first});
     const bool whole_run = args.limit == GradLimit::cap_run;
     const T run_sum = whole_run ? static_cast<T>(sum_chunks(args.chunk_sums + run * chunks, chunks)) : T{0};
-    const uint64_t seed = static_cast<uint64_t>(args.seed[run]), step = static_cast<uint64_t>(args.step[0]);
+    const uint64_t seed = static_cast<uint64_t>(args.seed[run]), step = static_cast<uint64_t>(args.step[0] + args.move);
     philox_normal_fill(xi.data(), count * args.dim, first * args.dim, seed, step, args.stream);
     move(args, run, first, count, run_sum, xi.data());
     i += count;

@@ -2,6 +2,7 @@
 
 #include "../asgld.h"
 #include "../four.cuh"
+#include "../launch.cuh"
 #include "../reduce.cuh"
 
 namespace pyslsac::cuda {
@@ -100,7 +101,7 @@ __device__ double add_sums(const Asgld& args, int64_t network, double total) {
 
 __global__ void add_network(const __grid_constant__ Launch launch) {
   const Asgld args = launch.list();
-  const double total = add_sums(args, blockIdx.x, launch.first ? 0.0 : args.factors[blockIdx.x]);
+  const double total = add_sums(args, blockIdx.x, launch.first || threadIdx.x > 0 ? 0.0 : args.factors[blockIdx.x]);
   if (threadIdx.x == 0) args.factors[blockIdx.x] = launch.last ? args.factor(total) : total;
 }
 
@@ -162,10 +163,11 @@ __global__ void __launch_bounds__(kThreads) step_chunk(const __grid_constant__ L
     if (threadIdx.x == 0) factor = f;
   }
   __syncthreads();
+  const double f = args.norms() ? factor : 1.0;
   switch (c.tensor->storage) {
-    case Storage::float32: return step<float>(args, c, factor);
-    case Storage::float64: return step<double>(args, c, factor);
-    default: return step<Bfloat16>(args, c, factor);
+    case Storage::float32: return step<float>(args, c, f);
+    case Storage::float64: return step<double>(args, c, f);
+    default: return step<Bfloat16>(args, c, f);
   }
 }
 
@@ -173,20 +175,20 @@ __global__ void __launch_bounds__(kThreads) step_chunk(const __grid_constant__ L
 
 void asgld_sums(const Asgld& args, void* stream) {
   for_each_launch(args, [&](const Launch& launch, int64_t chunks) {
-    sum_chunk<<<static_cast<unsigned>(chunks), kReduceLanes, 0, static_cast<cudaStream_t>(stream)>>>(launch);
+    launch_kernel(sum_chunk, chunks, kReduceLanes, 0, stream, launch);
   });
 }
 
 void asgld_factors(const Asgld& args, void* stream) {
   for_each_launch(args, [&](const Launch& launch, int64_t) {
     if (launch.short_sums) return;
-    add_network<<<static_cast<unsigned>(args.networks), 32, 0, static_cast<cudaStream_t>(stream)>>>(launch);
+    launch_kernel(add_network, args.networks, 32, 0, stream, launch);
   });
 }
 
 void asgld_step(const Asgld& args, void* stream) {
   for_each_launch(args, [&](const Launch& launch, int64_t chunks) {
-    step_chunk<<<static_cast<unsigned>(chunks), kThreads, 0, static_cast<cudaStream_t>(stream)>>>(launch);
+    launch_kernel(step_chunk, chunks, kThreads, 0, stream, launch);
   });
 }
 

@@ -1,4 +1,5 @@
 #include "../langevin_step.h"
+#include "../launch.cuh"
 #include "../reduce.cuh"
 
 namespace pyslsac::cuda {
@@ -24,7 +25,7 @@ __global__ void __launch_bounds__(kThreads) move(LangevinStep<T> args, int64_t b
   if (run >= args.runs) return;
   const int64_t block = index % blocks, elements = args.batch * args.dim;
   float xi[4];
-  philox_normal4(args.seed[run], args.step[0], args.stream, static_cast<uint32_t>(block), xi);
+  philox_normal4(args.seed[run], args.step[0] + args.move, args.stream, static_cast<uint32_t>(block), xi);
   const T step_size = args.step_size[run], noise = sqrt_rn(step_size * args.temperature[run]);
   const T push = T{0.5} * step_size * args.drift_scale[run];
   const bool whole_run = args.limit == GradLimit::cap_run;
@@ -48,16 +49,14 @@ __global__ void __launch_bounds__(kThreads) move(LangevinStep<T> args, int64_t b
 template <typename T>
 void sum_grad_squares(const LangevinStep<T>& args, void* stream) {
   const int64_t chunks = reduce_chunks(args.batch * args.dim);
-  sum_chunk<<<static_cast<unsigned>(args.runs * chunks), kReduceLanes, 0, static_cast<cudaStream_t>(stream)>>>(args,
-                                                                                                               chunks);
+  launch_kernel(sum_chunk<T>, args.runs * chunks, kReduceLanes, 0, stream, args, chunks);
 }
 
 template <typename T>
 void langevin_step(const LangevinStep<T>& args, void* stream) {
   const int64_t elements = args.batch * args.dim, blocks = (elements + 3) / 4;
   const int64_t grid = (args.runs * blocks + kThreads - 1) / kThreads;
-  move<<<static_cast<unsigned>(grid), kThreads, 0, static_cast<cudaStream_t>(stream)>>>(args, blocks,
-                                                                                        reduce_chunks(elements));
+  launch_kernel(move<T>, grid, kThreads, 0, stream, args, blocks, reduce_chunks(elements));
 }
 
 template void sum_grad_squares(const LangevinStep<float>&, void*);

@@ -1,3 +1,4 @@
+#include "../launch.cuh"
 #include "../philox_normal.h"
 
 namespace pyslsac::cuda {
@@ -24,8 +25,7 @@ __global__ void __launch_bounds__(kThreads) fill(PhiloxNormal args, int64_t bloc
 
 void philox_normal(const PhiloxNormal& args, void* stream) {
   const int64_t blocks = (args.first % 4 + args.elements + 3) / 4;
-  const int64_t grid = (args.runs * blocks + kThreads - 1) / kThreads;
-  fill<<<static_cast<unsigned>(grid), kThreads, 0, static_cast<cudaStream_t>(stream)>>>(args, blocks);
+  launch_kernel(fill, (args.runs * blocks + kThreads - 1) / kThreads, kThreads, 0, stream, args, blocks);
 }
 
 }  // namespace pyslsac::cuda

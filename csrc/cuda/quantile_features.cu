@@ -1,3 +1,4 @@
+#include "../launch.cuh"
 #include "../quantile_features.h"
 
 namespace pyslsac::cuda {
@@ -10,13 +11,13 @@ constexpr int kColumns = 32;   // active columns whose psi phi lie in shared mem
 constexpr unsigned kAll = 0xFFFFFFFF;
 
 // The active columns among psi[0 .. count - 1], count <= kThreads, in order, into `list`; how many, in every thread.
+// The last list has been read, and a barrier lies behind that.
 template <typename T>
 __device__ __forceinline__ int list_active(const T* psi, int count, int* list) {
   __shared__ int found[kWarps];
   const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
   const bool active = threadIdx.x < count && is_active(psi[threadIdx.x]);
   const unsigned ballot = __ballot_sync(kAll, active);
-  __syncthreads();  // the last list has been read
   if (lane == 0) found[warp] = __popc(ballot);
   __syncthreads();
   int before = 0, total = 0;
@@ -165,12 +166,6 @@ __global__ void __launch_bounds__(kThreads, 2) weights(QuantileFeaturesGrad<T> a
   }
 }
 
-// fn<<<blocks>>>(args), where there is a block.
-template <typename Args>
-void start(void (*kernel)(Args), const Args& args, int64_t blocks, void* stream) {
-  if (blocks > 0) kernel<<<static_cast<unsigned>(blocks), kThreads, 0, static_cast<cudaStream_t>(stream)>>>(args);
-}
-
 }  // namespace
 
 template <typename T>
@@ -180,17 +175,17 @@ int64_t quantile_features_scratch(const QuantileFeatures<T>& args) {
 
 template <typename T>
 void quantile_features(const QuantileFeatures<T>& args, void* stream) {
-  start(features<T>, args, args.runs * args.batch, stream);
+  launch_kernel(features<T>, args.runs * args.batch, kThreads, 0, stream, args);
 }
 
 template <typename T>
 void quantile_features_backward(const QuantileFeaturesGrad<T>& args, void* stream) {
-  start(backward<T>, args, args.forward.runs * args.forward.batch, stream);
+  launch_kernel(backward<T>, args.forward.runs * args.forward.batch, kThreads, 0, stream, args);
 }
 
 template <typename T>
 void quantile_features_weights(const QuantileFeaturesGrad<T>& args, void* stream) {
-  start(weights<T>, args, args.forward.runs * (args.forward.width + 1), stream);
+  launch_kernel(weights<T>, args.forward.runs * (args.forward.width + 1), kThreads, 0, stream, args);
 }
 
 #define INSTANTIATE(T)                                                             \

@@ -1,3 +1,4 @@
+#include "../launch.cuh"
 #include "../quantile_huber.h"
 
 namespace pyslsac::cuda {
@@ -45,8 +46,7 @@ __global__ void __launch_bounds__(kWarp* kRows) pairwise(QuantileHuber<T> args) 
 
 template <typename T>
 void quantile_huber(const QuantileHuber<T>& args, void* stream) {
-  const auto blocks = static_cast<unsigned>((args.rows + kRows - 1) / kRows);
-  pairwise<<<blocks, kWarp * kRows, 0, static_cast<cudaStream_t>(stream)>>>(args);
+  launch_kernel(pairwise<T>, (args.rows + kRows - 1) / kRows, kWarp * kRows, 0, stream, args);
 }
 
 template void quantile_huber(const QuantileHuber<float>&, void*);
