@@ -2,14 +2,19 @@
 
 from pyslsac.ops._library import backend
 from pyslsac.ops.asgld import asgld_
+from pyslsac.ops.langevin_chain import Chain, QGroup, action_grad, langevin_chain
 from pyslsac.ops.langevin_step import langevin_step, langevin_step_
 from pyslsac.ops.philox_normal import philox_normal
 from pyslsac.ops.quantile_features import quantile_features
 from pyslsac.ops.quantile_huber import quantile_huber
 
 __all__ = [
+    "Chain",
+    "QGroup",
+    "action_grad",
     "asgld_",
     "backend",
+    "langevin_chain",
     "langevin_step",
     "langevin_step_",
     "philox_normal",

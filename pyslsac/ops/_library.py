@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+Number = float | torch.Tensor
 LIBRARY = torch.library.Library("pyslsac", "DEF")
 OPS: list[str] = []
 FOLDER = Path(__file__).parent.parent / "lib"
@@ -78,9 +79,22 @@ def backend(op_name: str, device_type: str) -> str:
     return "compiled" if compiled else "reference"
 
 
-def per_run(value: float | int | torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+def per_run(value: Number, dtype: torch.dtype) -> torch.Tensor:
     """`value` as the tensor an op takes: a number becomes a 0-dim CPU tensor, read without a copy to the device."""
     return value.to(dtype) if isinstance(value, torch.Tensor) else torch.tensor(value, dtype=dtype)
+
+
+def schedule(op: str, name: str, value: Number, steps: int, runs: int, dtype: torch.dtype) -> torch.Tensor:
+    """`value` of each move and run as [1 or K, 1 or R], K = steps; a number becomes a CPU tensor."""
+    value = per_run(value, dtype)
+    if value.dim() == 2:
+        return value.contiguous()
+    if steps == runs > 1 and value.shape == (runs,):
+        raise ValueError(
+            f"{op}: {name} is [{runs}], which may count moves or runs; give it two axes: "
+            f"[{steps}, 1] changes with the move, [1, {runs}] with the run"
+        )
+    return value.reshape((-1, 1) if value.shape == (steps,) else (1, -1)).contiguous()
 
 
 def seed_tensor(seed: int | torch.Tensor) -> torch.Tensor:

@@ -9,9 +9,17 @@ from pyslsac.ops.reference import describe, require, require_per_run
 from pyslsac.ops.reference.philox_normal import ELEMENTS, MASK, normals
 
 
-def check(action: Tensor, grad: Tensor, normalize: bool, grad_cap: float, low: float, high: float, stream: int) -> None:
+def check(
+    action: Tensor,
+    grad: Tensor,
+    normalize: bool,
+    grad_cap: float,
+    low: float,
+    high: float,
+    stream: int,
+    op: str = "langevin_step",
+) -> None:
     """The checks of csrc/bind/langevin_step.cpp."""
-    op = "langevin_step"
     wanted = "float32 or float64 [R, B, A] or [B, A], contiguous"
     require(
         action.is_floating_point() and action.dim() in (2, 3) and action.is_contiguous(), op, "action", action, wanted

@@ -1,0 +1,67 @@
+// Products of bfloat16 summed in float32, with the instruction for them where the processor has it.
+#pragma once
+
+#include "../bfloat16.h"
+#include "simd.h"
+
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && \
+    (!defined(PYSLSAC_ONE_CLONE) || defined(__AVX512BF16__))
+#define BF16_INSTRUCTION
+#include <immintrin.h>
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // in GCC 12's own intrinsics
+#endif
+
+namespace pyslsac {
+
+#ifdef BF16_INSTRUCTION
+#pragma GCC push_options
+#pragma GCC target("arch=x86-64-v4,avx512bf16")
+// Rows past the last repeat it and are dropped.
+inline void bf16_product_fast(const Bfloat16* left, int64_t stride, const Bfloat16* packed, int64_t depth, float* out,
+                              int64_t out_stride, int64_t rows) {
+  constexpr int kRows = 8;
+  for (int64_t first = 0; first < rows; first += kRows) {
+    const Bfloat16* row[kRows];
+    UNROLL for (int i = 0; i < kRows; ++i) row[i] = left + (first + i < rows ? first + i : rows - 1) * stride;
+    __m512 sum[kRows][2];
+    UNROLL for (int i = 0; i < kRows; ++i) sum[i][0] = sum[i][1] = _mm512_setzero_ps();
+    for (int64_t j = 0; j < depth; j += 2) {
+      const __m512bh x = (__m512bh)_mm512_loadu_si512(packed + 32 * j);
+      const __m512bh y = (__m512bh)_mm512_loadu_si512(packed + 32 * j + 32);
+      UNROLL for (int i = 0; i < kRows; ++i) {
+        int32_t pair;
+        memcpy(&pair, row[i] + j, sizeof pair);
+        const __m512bh factor = (__m512bh)_mm512_set1_epi32(pair);
+        sum[i][0] = _mm512_dpbf16_ps(sum[i][0], factor, x);
+        sum[i][1] = _mm512_dpbf16_ps(sum[i][1], factor, y);
+      }
+    }
+    UNROLL for (int i = 0; i < kRows; ++i) {
+      if (first + i >= rows) break;
+      _mm512_storeu_ps(out + (first + i) * out_stride, sum[i][0]);
+      _mm512_storeu_ps(out + (first + i) * out_stride + 16, sum[i][1]);
+    }
+  }
+}
+#pragma GCC pop_options
+#endif
+
+// out [rows, 32] = left [rows, depth] times one packed panel; depth is even.
+inline void bf16_product(const Bfloat16* left, int64_t stride, const Bfloat16* packed, int64_t depth, float* out,
+                         int64_t out_stride, int64_t rows) {
+#ifdef BF16_INSTRUCTION
+  static const bool fast = __builtin_cpu_supports("avx512bf16");
+  if (fast) return bf16_product_fast(left, stride, packed, depth, out, out_stride, rows);
+#endif
+  for (int64_t i = 0; i < rows; ++i) {
+    float sum[32] = {};
+    for (int64_t j = 0; j < depth; ++j) {
+      const float factor = widen(left[i * stride + j]);
+      const Bfloat16* row = packed + 32 * (j & ~1) + (j & 1);
+      for (int64_t c = 0; c < 32; ++c) sum[c] += factor * widen(row[2 * c]);
+    }
+    memcpy(out + i * out_stride, sum, sizeof sum);
+  }
+}
+
+}  // namespace pyslsac

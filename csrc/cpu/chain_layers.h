@@ -1,0 +1,149 @@
+// One critic of langevin_chain at the rows of one block: its layers, there and back.
+#pragma once
+
+#include <algorithm>
+
+#include "chain_member.h"
+
+namespace pyslsac {
+
+typedef float Lanes __attribute__((vector_size(64)));
+
+HOST_DEVICE float dot(const float* x, const float* y, int64_t count) {
+  Lanes sum = {};
+  for (int64_t i = 0; i < count; i += 16) sum += load<Lanes>(x + i) * load<Lanes>(y + i);
+  float total = 0;
+  UNROLL for (int i = 0; i < 16; ++i) total += sum[i];
+  return total;
+}
+
+struct Strided {
+  const float* data;
+  int64_t stride;
+  HOST_DEVICE float operator[](int64_t i) const { return data[i * stride]; }
+};
+
+// What one slot works with: one group's members at the rows of one block.
+template <typename H>
+struct Workspace {
+  float *product, *row, *q, *weight;  // [rows, W], [W], [E, rows], [rows]
+  H *hidden, *slope;                  // [rows, W], [E, hidden, rows, W]
+  int32_t* index;                     // [rows]
+
+  static int64_t size(const ChainGroup& group, int64_t rows) {
+    const int64_t width = padded(group.width), slopes = group.members * (group.layers - 1) + 1;
+    const int64_t halves = rows * width * slopes * sizeof(H) / sizeof(float);
+    return halves + (rows + 1) * width + (group.members + 2) * (rows + 16);
+  }
+  Workspace(const ChainGroup& group, int64_t rows, float* data) {
+    const int64_t width = padded(group.width);
+    product = data, row = product + rows * width;
+    hidden = reinterpret_cast<H*>(row + width), slope = hidden + rows * width;
+    q = reinterpret_cast<float*>(slope + group.members * (group.layers - 1) * rows * width);
+    weight = q + group.members * rows, index = reinterpret_cast<int32_t*>(weight + rows);
+  }
+};
+
+// hidden <- activation(product + bias), its slope beside it. V is float in the last hidden layer.
+template <Activation kind, typename V, typename H>
+HOST_DEVICE void activate_as(const float* product, const float* bias, V* hidden, H* slope, int64_t rows,
+                             int64_t width) {
+  for (int64_t i = 0; i < rows; ++i, product += width, hidden += width, slope += width) {
+#pragma GCC ivdep
+    for (int64_t c = 0; c < width; ++c) {
+      const Activated y = activated<kind>(product[c] + bias[c]);
+      hidden[c] = narrow<V>(y.value), slope[c] = narrow<H>(y.slope);
+    }
+  }
+}
+template <typename V, typename H>
+HOST_DEVICE void activate(Activation kind, const float* product, const float* bias, V* hidden, H* slope, int64_t rows,
+                          int64_t width) {
+  switch (kind) {
+    case Activation::relu: return activate_as<Activation::relu>(product, bias, hidden, slope, rows, width);
+    case Activation::silu: return activate_as<Activation::silu>(product, bias, hidden, slope, rows, width);
+    case Activation::gelu: return activate_as<Activation::gelu>(product, bias, hidden, slope, rows, width);
+    case Activation::mish: return activate_as<Activation::mish>(product, bias, hidden, slope, rows, width);
+    case Activation::tanh: return activate_as<Activation::tanh>(product, bias, hidden, slope, rows, width);
+  }
+}
+
+// Member e's values and slopes.
+template <typename S, typename H>
+HOST_DEVICE void forward(const cpu::ChainMove<H>& args, const Place& at, int64_t e, const Workspace<H>& work) {
+  const LangevinChain& chain = args.chain;
+  const ChainGroup& group = chain.group[at.group];
+  const PackedMember<H> member = member_of(args, at, e);
+  const int64_t width = padded(group.width), hidden = group.layers - 1, size = at.rows * width;
+  for (int64_t i = 0; i < at.rows; ++i) {
+    const float *base = member.base + (at.first + i) * width,
+                *action = chain.action + (at.run * chain.batch + at.first + i) * chain.action_dim;
+    for (int64_t c = 0; c < width; c += 16) {
+      Lanes z = load<Lanes>(base + c);
+      for (int64_t j = 0; j < chain.action_dim; ++j) z += action[j] * load<Lanes>(member.action + j * width + c);
+      store(work.product + i * width + c, z);
+    }
+  }
+  std::fill(work.row, work.row + width, 0.0f);
+  if (group.step_bias) {
+    const float* from = group.step_bias + ((at.run * chain.steps + args.move) * group.members + e) * group.width;
+    std::copy(from, from + group.width, work.row);
+  }
+  H* slope = work.slope + e * hidden * size;
+  activate(group.activation, work.product, work.row, work.hidden, slope, at.rows, width);
+  for (int64_t l = 1; l < hidden; ++l) {
+    multiply<S>(work.hidden, width, member.forward + (l - 1) * width * width, width, work.product, at.rows, width);
+    const float* bias = member.bias + l * width;
+    if (l + 1 < hidden)
+      activate(group.activation, work.product, bias, work.hidden, slope + l * size, at.rows, width);
+    else
+      activate(group.activation, work.product, bias, work.product, slope + l * size, at.rows, width);
+  }
+  const float bias = group.bias[hidden][at.run * group.members + e];
+  for (int64_t i = 0; i < at.rows; ++i)
+    work.q[e * at.rows + i] = dot(work.product + i * width, member.out, width) + bias;
+}
+
+template <typename H, typename V>
+HOST_DEVICE void scale(const float* x, const H* factor, V* to, int64_t count) {
+#pragma GCC ivdep
+  for (int64_t c = 0; c < count; ++c) to[c] = narrow<V>(x[c] * widen(factor[c]));
+}
+
+// Adds coef dQ/da of member e to the drift of those rows whose reduced value depends on it; only these are computed.
+template <typename S, typename H>
+HOST_DEVICE void backward(const cpu::ChainMove<H>& args, const Place& at, int64_t e, const Workspace<H>& work) {
+  const LangevinChain& chain = args.chain;
+  const ChainGroup& group = chain.group[at.group];
+  const PackedMember<H> member = member_of(args, at, e);
+  const int64_t width = padded(group.width), hidden = group.layers - 1, size = at.rows * width;
+  const float coef = group.coef(args.move, at.run);
+  int64_t count = 0;
+  for (int64_t i = 0; i < at.rows; ++i) {
+    const float weight =
+        reduce_weight(group.reduce, Strided{work.q + i, at.rows}, group.members, e, group.member[at.run]);
+    if (weight == 0.0f) continue;
+    work.index[count] = static_cast<int32_t>(i), work.weight[count++] = coef * weight;
+  }
+  const H* slope = work.slope + (e * hidden + hidden - 1) * size;
+  for (int64_t i = 0; i < count; ++i) {
+    const H* from = slope + work.index[i] * width;
+    scale(member.out, from, work.hidden + i * width, width);
+  }
+  for (int64_t l = hidden - 1; l > 0; --l) {
+    multiply<S>(work.hidden, width, member.backward + (l - 1) * width * width, width, work.product, count, width);
+    slope -= size;
+    for (int64_t i = 0; i < count; ++i) {
+      const H* from = slope + work.index[i] * width;
+      float* product = work.product + i * width;
+      l > 1 ? scale(product, from, work.hidden + i * width, width) : scale(product, from, product, width);
+    }
+  }
+  for (int64_t i = 0; i < count; ++i) {
+    float* drift = args.drift + (at.run * chain.batch + at.first + work.index[i]) * chain.action_dim;
+    for (int64_t j = 0; j < chain.action_dim; ++j)
+      drift[j] += work.weight[i] * dot(work.product + i * width, member.action + j * width, width);
+  }
+}
+
+}  // namespace pyslsac
