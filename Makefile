@@ -14,7 +14,7 @@ PIP := $(BIN)/python -m pip
 PIP_INSTALL := $(PIP) install --quiet --disable-pip-version-check -c requirements/constraints.txt
 CXX_SOURCES = $(shell find csrc tests/cuda_emulation -name '*.h' -o -name '*.cuh' -o -name '*.cpp' -o -name '*.cu' 2>/dev/null)
 
-.PHONY: help setup build demo test lint format docs cuda clean
+.PHONY: help setup build demo test lint format docs cuda ceilings clean
 .DELETE_ON_ERROR:
 
 help:  ## Show the targets
@@ -63,8 +63,11 @@ format: setup  ## Rewrite every file in the house format
 docs: setup  ## Write the tables of the README and the docs from the code and from bench/results
 	$(BIN)/python docs/generate.py
 
-cuda:  ## Compile every kernel for sm_80 and sm_90; fails on register spills
+cuda:  ## Compile every kernel for sm_80 and sm_90; fails where one needs more than its ceilings
 	.ci/cuda_kernels
+
+ceilings:  ## Write the kernels' registers, shared memory and stack to csrc/cuda/ceilings.json
+	.ci/cuda_kernels --write
 
 clean:  ## Remove what setup, builds and tests made; runs/ stays
 	rm -rf $(VENV) build pyslsac/lib pyslsac/_C*.so .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -16,15 +16,18 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import mujoco
 import numpy as np
 import torch
-from _timing import lines, quartiles, write
+from _timing import RESULTS, show
 
 from pyslsac.envs import TaskError, make_vec, safety_gymnasium, spread_seed
 from pyslsac.envs.native import tasks
 from pyslsac.envs.native.simulation import Pool
+from pyslsac.experiments.bench import write
+from pyslsac.experiments.timing import summary
 
 TASKS = (
     *tasks.VELOCITY,
@@ -173,18 +176,16 @@ def release(task: str, num_envs: int, threads: int) -> tuple[Rivals, list]:
 
 
 def compare(rivals: Rivals, horizon: int, pieces: int, rounds: int) -> dict[str, dict]:
-    """{"us": {rival: quartiles}, "ratio": {rival: quartiles of rival / ours}} over the rounds."""
-    names, times = list(rivals), {name: [] for name in rivals}
+    """The `summary` of the rounds."""
+    times = {name: [] for name in rivals}
     for _ in range(rounds):
-        sums = dict.fromkeys(names, 0.0)
+        sums = dict.fromkeys(rivals, 0.0)
         for _ in range(pieces):
-            for name in names:
-                sums[name] += rivals[name](horizon // pieces) / pieces
+            for name, turn in rivals.items():
+                sums[name] += turn(horizon // pieces) / pieces
         for name, total in sums.items():
             times[name].append(total)
-    ours = times[names[0]]
-    ratio = {name: quartiles([t / o for t, o in zip(times[name], ours, strict=True)]) for name in names[1:]}
-    return {"us": {name: quartiles([1e6 * t for t in times[name]]) for name in names}, "ratio": ratio}
+    return summary(times)
 
 
 def cases(options: argparse.Namespace) -> Iterator[tuple[str, dict[str, dict]]]:
@@ -220,22 +221,24 @@ def main() -> None:
     parser.add_argument("--num-envs", type=int, default=16)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=7, help="of the first section; the others have 3")
-    parser.add_argument("--quick", action="store_true", help="few steps: does it run? Nothing is written")
+    parser.add_argument("--quick", action="store_true", help="few steps: does it run? Written only with --out")
+    parser.add_argument("--out", type=Path, help="another file or folder than bench/results/<device>.json")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)  # what the file calls threads
     whole = not options.quick and set(options.sections) == set(sections) and set(options.tasks) == set(TASKS)
+    out = options.out or (RESULTS if whole else None)
     results = {}
     for case, result in cases(options):
         results[case] = result
-        print(*lines({case: result}), sep="\n")
+        show(case, result)
         for name, us in result["us"].items():
             print(f"  {name:<42}{1e6 / us['median']:>12,.0f} steps/s", flush=True)
-        if whole:  # after each case: a run takes long
-            path = write("envs", results, torch.device("cpu"))
+        if out is not None:  # after each case: a run takes long
+            path = write(out, "envs", results, torch.device("cpu"))
     shares = [result["ratio"]["bare physics"]["median"] for case, result in results.items() if "physics" in case]
     if shares:
         print(f"\nof the bare physics' rate: {min(shares):.0%} or more, median {statistics.median(shares):.0%}")
-    print(f"\nwritten: {path}" if whole else "\nnothing is written but by a run of everything")
+    print(f"\nwritten: {path}" if out else "\nnothing is written but by a run of everything, or with --out")
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ HEADLINES = {  # bench: part of the names of the cases that the README shows
     "asgld": " 1,000,000 ",
     "quantile_huber": "256 x 32 x 32",
     "quantile_features": "256 states x 32 quantiles",
+    "langevin_chain": "critics 3 x 256",
     "langevin_step": "[4, 256, 6]",
     "philox_normal": " 1,000,000 ",
 }
@@ -95,12 +96,33 @@ def interval(values: Mapping[str, float], digits: int) -> str:
     return f"{values['median']:,.{digits}f} ({values['q1']:,.{digits}f}-{values['q3']:,.{digits}f})"
 
 
-def bench_rows(cases: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """One row a case: its name, our time, and how many times as long each rival takes."""
+def bench_rows(cases: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    """One row a case: its name, our time, its place under the roofline, how many times as long each rival takes."""
     for case, result in cases.items():
         ours = next(iter(result["us"]))
         rivals = "<br>".join(f"{name}: {interval(ratio, 2)}" for name, ratio in result["ratio"].items())
-        yield case, interval(result["us"][ours], 1), rivals
+        yield case, interval(result["us"][ours], 1), share(result), rivals
+
+
+def share(result: Mapping[str, Any]) -> str:
+    """Which part of what the device can do our time is, and of what; "" where that was not measured."""
+    bound = result.get("roofline")
+    return f"{bound['fraction']:.0%} of {bound['bound']}" if bound else ""
+
+
+def bench_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A `table` of benches: a column that is empty from top to bottom is left out, in others a dash fills the gaps."""
+    kept = [i for i in range(len(header)) if any(row[i] for row in rows)]
+    return table([header[i] for i in kept], ([row[i] or "-" for i in kept] for row in rows))
+
+
+def conditions(bench: Mapping[str, Any]) -> str:
+    """On what a bench's numbers depend."""
+    names = ("torch", "cuda", "driver", "threads", "capability", "commit", "date")
+    text = ", ".join(f"{name} {bench[name]}" for name in names if name in bench)
+    units = {"copy": "copy {:,.4g} GB/s", "fp32": "fp32 GEMM {:,.4g} GFLOP/s", "bf16": "bf16 GEMM {:,.4g} GFLOP/s"}
+    rates = ", ".join(units[name].format(rate) for name, rate in bench.get("ceilings", {}).items())
+    return f"{text}; ceilings: {rates}" if rates else text
 
 
 def devices() -> Iterator[dict[str, Any]]:
@@ -115,9 +137,9 @@ def benches() -> str:
     for measured in devices():
         text += f"## {measured['device']}\n\n"
         for name, bench in measured["benches"].items():
-            facts = ", ".join(f"{key} {bench[key]}" for key in ("torch", "threads", "capability", "commit", "date"))
-            text += f"### {name}\n\n{facts}\n\n"
-            text += table(("case", "ours, µs:", "times as long"), bench_rows(bench["cases"])) + "\n"
+            text += f"### {name}\n\n{conditions(bench)}\n\n"
+            header = "case", "ours, µs:", "roofline:", "times as long"
+            text += bench_table(header, list(bench_rows(bench["cases"]))) + "\n"
     return text
 
 
@@ -131,8 +153,9 @@ def measured() -> str:
                 if headline in f" {case} ":
                     ours = next(iter(result["us"].values()))
                     rivals = "<br>".join(f"{rival}: {ratio['median']:.2f}" for rival, ratio in result["ratio"].items())
-                    rows.append((f"`{name}`", case, f"{ours['median']:,.0f}", rivals))
-        text += f"**{results['device']}**\n\n" + table(("bench", "case", "ours, µs:", "times as long"), rows) + "\n"
+                    rows.append((f"`{name}`", case, f"{ours['median']:,.0f}", share(result), rivals))
+        header = "bench", "case", "ours, µs:", "roofline:", "times as long"
+        text += f"**{results['device']}**\n\n{bench_table(header, rows)}\n" if rows else ""
     return text
 
 

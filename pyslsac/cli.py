@@ -121,6 +121,25 @@ class Doctor:
 
 
 @dataclass(frozen=True)
+class Bench:
+    """Time the ops against their rivals in torch, and against what the device moves and multiplies at most.
+
+    Without names all ops are timed. Run it on an otherwise idle machine.
+    """
+
+    ops: Annotated[Positional[tuple[str, ...]], arg(metavar="[OP ...]")] = ()
+    """Ops, such as asgld."""
+    device: str = "cpu"
+    """cpu, cuda or cuda:1."""
+    threads: Annotated[int | None, option("N", "one a core")] = None
+    """CPU threads."""
+    quick: FlagCreatePairsOff[bool] = False
+    """Small sizes and few rounds: does it run?"""
+    out: Annotated[Path | None, option("FILE.json")] = None
+    """Keep the results: in a file, or in a folder under the device's name; those of other ops in it stay."""
+
+
+@dataclass(frozen=True)
 class List:
     """Name the algorithms, the tasks, or the logged metrics."""
 
@@ -132,6 +151,7 @@ COMMANDS: Any = (
     | Annotated[Eval, subcommand("eval", prefix_name=False)]
     | Annotated[Plot, subcommand("plot", prefix_name=False)]
     | Annotated[Doctor, subcommand("doctor", prefix_name=False)]
+    | Annotated[Bench, subcommand("bench", prefix_name=False)]
     | Annotated[List, subcommand("list", prefix_name=False)]
 )
 
@@ -144,7 +164,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args[:1] == ["train"]:
             return train(*parse_train(args[1:]))
         command = tyro.cli(COMMANDS, args=args, prog="pyslsac", description=DESCRIPTION)
-        commands: dict[Any, Callable[[Any], int]] = {Eval: evaluate, Plot: plot, Doctor: doctor, List: name_all}
+        commands: dict[Any, Callable[[Any], int]] = {Eval: evaluate, Plot: plot, Doctor: doctor}
+        commands |= {Bench: bench, List: name_all}
         return commands[type(command)](command)
     except (ValueError, ModuleNotFoundError) as error:
         return fail(error, 2)
@@ -345,6 +366,16 @@ def doctor(command: Doctor) -> int:
     for fault in diagnosis.faults:
         print(f"pyslsac: {fault}", file=sys.stderr)
     return int(bool(diagnosis.faults))
+
+
+def bench(command: Bench) -> int:
+    """Time ops, a table a case."""
+    from pyslsac.experiments.bench import cases_of, run, table
+
+    options: Any = dict(threads=command.threads, quick=command.quick, out=command.out)
+    for name, result in run(cases_of(command.ops), command.device, **options):
+        console().print(table(name, result))
+    return 0
 
 
 def name_all(command: List) -> int:

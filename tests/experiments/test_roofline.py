@@ -1,0 +1,67 @@
+"""The place of a time under the ceilings, worked by hand, and what every op says that it must move and compute."""
+
+import importlib
+
+import pytest
+import torch
+
+from pyslsac.experiments import roofline
+from pyslsac.experiments.cases import Case
+from pyslsac.experiments.roofline import roofline as place
+
+CEILINGS = {"copy": 10.0, "fp32": 100.0, "bf16": 400.0}  # 1e9 a second
+
+
+@pytest.mark.parametrize(
+    ("traffic", "flops", "precision", "seconds", "bound", "fraction"),
+    [
+        (10**10, 10**9, "fp32", 4.0, "copy", 0.25),  # one second of bytes, a hundredth of arithmetic
+        (10**9, 10**11, "fp32", 2.0, "fp32", 0.5),
+        (10**9, 10**11, "bf16", 1.0, "bf16", 0.25),
+        (10**10, 0, "fp32", 0.5, "copy", 2.0),  # out of a cache
+    ],
+)
+def test_the_later_of_bytes_and_arithmetic_bounds(traffic, flops, precision, seconds, bound, fraction):
+    case = Case("x", {}, traffic=traffic, flops=flops, precision=precision)
+    assert place(case, seconds, CEILINGS) == {"bytes": traffic, "flops": flops, "bound": bound, "fraction": fraction}
+
+
+def test_ceilings_are_rates_of_this_device(monkeypatch):
+    monkeypatch.setattr(roofline, "sample", lambda call, repeats, device: call() is None or 1e-3)
+    found = roofline.measure(torch.device("cpu"), quick=True)
+    assert found["copy"] == pytest.approx(8 * 2**20 / 1e-3 / 1e9)  # four bytes read and four written
+    assert found["fp32"] == found["bf16"] == pytest.approx(2 * 256**3 / 1e-3 / 1e9)
+
+
+def counted(op: str, name: str) -> tuple[int, int]:
+    cases = importlib.import_module(f"pyslsac.experiments.cases.{op}").cases(torch.device("cpu"), True)
+    (found,) = [(case.traffic, case.flops) for case in cases if case.name == name]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("op", "name", "traffic", "flops"),
+    [
+        ("philox_normal", "4,096 normals", 4 * 4096, 21 * 4096),
+        ("asgld", "100,000 parameters", 28 * 100_000, 40 * 100_000),
+        ("asgld", "451,590 parameters in 36 tensors", 28 * 451_590, 40 * 451_590),
+        ("langevin_step", "[R, B, A] = [1, 256, 6]", 12 * 1536, 27 * 1536),
+        ("quantile_huber", "64 x 8 x 8, float32, forward", 64 * (4 * 4 * 8 + 4), 64 * 64 * 9),
+        ("quantile_huber", "64 x 8 x 8, bfloat16, forward", 64 * (2 * 4 * 8 + 4), 64 * 64 * 9),
+        ("quantile_huber", "64 x 8 x 8, float32, forward + backward", 64 * (6 * 32 + 8), 64 * 8 * (72 + 1)),
+    ],
+)
+def test_counts_by_hand(op, name, traffic, flops):
+    assert counted(op, name) == (traffic, flops)
+
+
+def test_features_count_active_columns_alone():
+    features = importlib.import_module("pyslsac.experiments.cases.quantile_features")
+    psi = torch.tensor([[[1.0, 0.0, 2.0], [0.0, 0.0, 3.0]]])  # [G, B, K] = [1, 2, 3], three active
+    cosines, grad = torch.zeros(1, 2, 5, 4), torch.zeros(1, 2, 5, 6)  # N = 5, C = 4, H = 6
+    args = psi, cosines, torch.zeros(1, 4, 3), torch.zeros(1, 3), torch.zeros(1, 3, 6), torch.zeros(1, 6)
+    read = 6 + 40 + 12 + 3 + 18 + 6 + 60
+    once = 2 * 5 * 3  # a multiply-add for each quantile of each active column
+    assert features.count(args, (), grad) == (4 * read, once * 10)
+    assert features.count(args, (0,), grad) == (4 * (2 * read + 60 + 6), once * 16)
+    assert features.count(args, (0, 2, 3, 4, 5), grad) == (4 * (2 * read + 60 + 45), once * 26)
