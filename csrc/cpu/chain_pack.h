@@ -5,19 +5,37 @@
 
 namespace pyslsac {
 
-// A matrix [depth, columns] as panels; of bfloat16, two rows lie interleaved. `at(j, c)` is the entry or 0.
+// A matrix [depth, columns] as panels; of bfloat16, two rows lie interleaved. `at(j, c)` is the entry.
 template <typename At>
-void pack(float* to, int64_t depth, int64_t columns, const At& at) {
+HOST_DEVICE void pack(float* to, int64_t depth, int64_t columns, const At& at) {
   for (int64_t panel = 0; panel < columns; panel += kPanel)
-    for (int64_t j = 0; j < depth; ++j)
-      for (int64_t c = 0; c < kPanel; ++c) *to++ = at(j, panel + c);
+    for (int64_t j = 0; j < depth; ++j, to += kPanel)
+      for (int64_t c = 0; c < kPanel; ++c) to[c] = at(j, panel + c);
 }
 template <typename At>
-void pack(Bfloat16* to, int64_t depth, int64_t columns, const At& at) {
+HOST_DEVICE void pack(Bfloat16* to, int64_t depth, int64_t columns, const At& at) {
   for (int64_t panel = 0; panel < columns; panel += kPanel)
-    for (int64_t j = 0; j < depth; j += 2)
+    for (int64_t j = 0; j < depth; j += 2, to += 2 * kPanel) {
+      uint32_t pairs[kPanel];
       for (int64_t c = 0; c < kPanel; ++c)
-        for (int64_t i = 0; i < 2; ++i) *to++ = narrow<Bfloat16>(at(j + i, panel + c));
+        pairs[c] = narrow<Bfloat16>(at(j, panel + c)).bits |
+                   static_cast<uint32_t>(narrow<Bfloat16>(at(j + 1, panel + c)).bits) << 16;
+      memcpy(to, pairs, sizeof pairs);
+    }
+}
+
+// The weights [own, own] of a hidden layer and their transpose, padded to whole panels with zeros.
+template <typename H>
+HOST_DEVICE void pack_layer(H* forward, H* backward, const float* weight, int64_t own, int64_t width) {
+  const auto entry = [=](int64_t j, int64_t c) { return weight[j * own + c]; };
+  const auto inside = [=](int64_t j, int64_t c) { return j < own && c < own; };
+  if (own == width) {
+    pack(forward, width, width, entry);
+    pack(backward, width, width, [=](int64_t j, int64_t c) { return entry(c, j); });
+  } else {
+    pack(forward, width, width, [=](int64_t j, int64_t c) { return inside(j, c) ? entry(j, c) : 0.0f; });
+    pack(backward, width, width, [=](int64_t j, int64_t c) { return inside(j, c) ? entry(c, j) : 0.0f; });
+  }
 }
 
 template <typename S, typename H>
@@ -49,12 +67,8 @@ HOST_DEVICE void pack_members(const cpu::ChainMove<H>& args, int64_t begin, int6
         for (int64_t c = 0; c < own; ++c) to[c] += x * row[c];
       }
     for (int64_t l = 1; l < hidden; ++l) {
-      const float* weight = group.weight[l] + index * own * own;
       const int64_t offset = (l - 1) * width * width;
-      pack(member.forward + offset, width, width,
-           [&](int64_t j, int64_t c) { return j < own && c < own ? weight[j * own + c] : 0.0f; });
-      pack(member.backward + offset, width, width,
-           [&](int64_t j, int64_t c) { return j < own && c < own ? weight[c * own + j] : 0.0f; });
+      pack_layer(member.forward + offset, member.backward + offset, group.weight[l] + index * own * own, own, width);
     }
   }
 }

@@ -1,3 +1,4 @@
+#include "../four.cuh"
 #include "../langevin_step.h"
 #include "../launch.cuh"
 #include "../reduce.cuh"
@@ -30,18 +31,22 @@ __global__ void __launch_bounds__(kThreads) move(LangevinStep<T> args, int64_t b
   const T push = T{0.5} * step_size * args.drift_scale[run];
   const bool whole_run = args.limit == GradLimit::cap_run;
   T sum = whole_run ? static_cast<T>(sum_chunks(args.chunk_sums + run * chunks, chunks)) : T{0};
-  int64_t last = -1;
-#pragma unroll
-  for (int lane = 0; lane < 4; ++lane) {
-    const int64_t element = 4 * block + lane, sample = element / args.dim, at = run * elements + element;
-    if (element >= elements) break;
-    if (sample != last && !whole_run && args.limit != GradLimit::none)
-      sum = sample_sum_squares(args.grad + run * elements + sample * args.dim, args.dim);
-    last = sample;
+  const int64_t first = 4 * block, begin = run * elements;
+  const int count = elements - first < 4 ? static_cast<int>(elements - first) : 4;
+  T action[4], grad[4];
+  load_four(args.action, begin + first, 0, count, action);
+  load_four(args.grad, begin + first, 0, count, grad);
+  const bool own = !whole_run && args.limit != GradLimit::none;
+  int64_t sample = first / args.dim, coordinate = first % args.dim;
+  UNROLL for (int lane = 0; lane < 4; ++lane, ++coordinate) {
+    if (lane >= count) break;
+    if (coordinate == args.dim) coordinate = 0, ++sample;
+    if (own && (lane == 0 || coordinate == 0))
+      sum = sample_sum_squares(args.grad + begin + sample * args.dim, args.dim);
     const T scale = push * limit_factor(args.limit, args.grad_cap, sum);
-    args.action[at] =
-        langevin_move(args.action[at], args.grad[at], static_cast<T>(xi[lane]), scale, noise, args.low, args.high);
+    action[lane] = langevin_move(action[lane], grad[lane], static_cast<T>(xi[lane]), scale, noise, args.low, args.high);
   }
+  store_four(args.action, begin + first, 0, count, action);
 }
 
 }  // namespace

@@ -33,14 +33,14 @@ def critics(members: int, inputs: int, width: int, device: torch.device, **rest:
     return QGroup(weights, biases, "mish", **rest)  # type: ignore[arg-type]
 
 
-def energy(groups: Sequence[QGroup], obs: Tensor, action: Tensor, k: int) -> Tensor:
-    """The sum of coef reduce(Q) over groups and batch, every group's ensemble batched."""
+def energy(groups: Sequence[QGroup], firsts: Sequence[Tensor], obs: Tensor, action: Tensor) -> Tensor:
+    """The sum of coef reduce(Q) over groups and batch, every group's ensemble batched; firsts: layer 1's biases."""
     total = torch.zeros((), device=obs.device)
-    for group in groups:
+    for group, first in zip(groups, firsts, strict=True):
         x = torch.cat((obs, action), -1).expand(group.weights[0].size(1), -1, -1)  # [E, B, in]
         for layer, (weight, bias) in enumerate(zip(group.weights, group.biases, strict=True)):
-            add = bias if layer or group.step_bias is None else bias + group.step_bias[:, k]
-            x = torch.baddbmm(add[0].unsqueeze(1), mish(x) if layer else x, weight[0])
+            add = bias[0] if layer else first[0]  # [E, out]
+            x = torch.baddbmm(add.unsqueeze(1), mish(x) if layer else x, weight[0])
         total = total + (group.coef * REDUCED[group.reduce](x)).sum()
     return total
 
@@ -66,7 +66,8 @@ def climb(
 
 
 def gradient(groups: Sequence[QGroup], obs: Tensor, action: Tensor, k: int, energy: Callable = energy) -> Tensor:
-    return torch.autograd.grad(energy(groups, obs, action, k), action)[0]
+    firsts = [g.biases[0] if g.step_bias is None else g.biases[0] + g.step_bias[:, k] for g in groups]
+    return torch.autograd.grad(energy(groups, firsts, obs, action), action)[0]
 
 
 def floor(members: int, batch: int, width: int, moves: int, dtype: torch.dtype, device: torch.device) -> Call:
