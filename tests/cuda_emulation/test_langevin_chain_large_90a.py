@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.cuda_emulation.emulation import Library, build
-from tests.cuda_emulation.test_langevin_chain_small import LAC, assert_close, run_chain
+from tests.cuda_emulation.emulation import build
+from tests.cuda_emulation.test_langevin_chain_small import LAC, check
 
 STEM = "langevin_chain_large_90a"
 
@@ -19,10 +19,6 @@ CASES = [
     (dict(batch=63, dim=17, width=128, step_bias=True, limit="normalize", groups=((2, "gelu", "sum"),)),),
     (dict(batch=4, dim=6, width=128, groups=((3, "relu", "member"),), drift_only=True, steps=1),),
 ]
-
-
-def check(kernel: Library, case, **how):
-    assert_close(*run_chain(kernel, **case, extras=not case.get("drift_only"), **how))
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

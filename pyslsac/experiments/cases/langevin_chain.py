@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -25,12 +26,12 @@ REDUCED: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-def critics(members: int, inputs: int, width: int, device: torch.device, **rest: object) -> QGroup:
+def critics(members: int, inputs: int, width: int, device: torch.device, **rest: Any) -> QGroup:
     """One run's ensemble of three hidden Mish layers, the uniform weights of torch's own layers."""
     sizes = list(itertools.pairwise((inputs, width, width, width, 1)))
     weights = [(2 * torch.rand(1, members, *size, device=device) - 1) / size[0] ** 0.5 for size in sizes]
     biases = [torch.zeros(1, members, out, device=device) for _, out in sizes]
-    return QGroup(weights, biases, "mish", **rest)  # type: ignore[arg-type]
+    return QGroup(weights, biases, "mish", **rest)
 
 
 def energy(groups: Sequence[QGroup], firsts: Sequence[Tensor], obs: Tensor, action: Tensor) -> Tensor:
@@ -97,11 +98,13 @@ def cases(device: torch.device, quick: bool) -> Iterator[Case]:
             groups = [QGroup(groups[0].weights, groups[0].biases, "mish", "sum", step_bias=bias)]
         obs, start = torch.randn(1, batch, obs_dim, device=device), 2 * torch.rand(1, batch, dim, device=device) - 1
         loop = partial(climb, groups=groups, obs=obs, action=start, steps=steps, prior=around, scale=scale)
-        options = dict(normalize=True, drift_scale=scale) if scale else dict(grad_cap=1000.0, prior=around)
+        options: dict[str, Any] = (
+            dict(normalize=True, drift_scale=scale) if scale else dict(grad_cap=1000.0, prior=around)
+        )
         members = sum(group.weights[0].size(1) for group in groups)
         products = members + sum(1 if group.reduce != "sum" else 2 for group in groups)  # forward, then backward
         for precision, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
-            ours = partial(langevin_chain, obs, start, groups, steps=steps, precision=precision, **options)  # type: ignore[arg-type]
+            ours = partial(langevin_chain, obs, start, groups, steps=steps, precision=precision, **options)
             rivals: dict[str, Call] = {"langevin_chain": ours, "autograd loop": partial(loop, gradient)}
             if not quick:
                 compiled = torch.compile(energy, dynamic=False)
