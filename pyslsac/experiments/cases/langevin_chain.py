@@ -98,13 +98,13 @@ def cases(device: torch.device, quick: bool) -> Iterator[Case]:
             groups = [QGroup(groups[0].weights, groups[0].biases, "mish", "sum", step_bias=bias)]
         obs, start = torch.randn(1, batch, obs_dim, device=device), 2 * torch.rand(1, batch, dim, device=device) - 1
         loop = partial(climb, groups=groups, obs=obs, action=start, steps=steps, prior=around, scale=scale)
-        options: dict[str, Any] = (
-            dict(normalize=True, drift_scale=scale) if scale else dict(grad_cap=1000.0, prior=around)
-        )
+        options: dict[str, Any] = dict(grad_cap=1000.0, prior=around, steps=steps)
+        if scale:
+            options = dict(normalize=True, drift_scale=scale, steps=steps)
         members = sum(group.weights[0].size(1) for group in groups)
         products = members + sum(1 if group.reduce != "sum" else 2 for group in groups)  # forward, then backward
         for precision, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
-            ours = partial(langevin_chain, obs, start, groups, steps=steps, precision=precision, **options)
+            ours = partial(langevin_chain, obs, start, groups, **options | {"precision": precision})
             rivals: dict[str, Call] = {"langevin_chain": ours, "autograd loop": partial(loop, gradient)}
             if not quick:
                 compiled = torch.compile(energy, dynamic=False)
