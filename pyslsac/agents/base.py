@@ -28,15 +28,17 @@ class OffPolicyConfig:
     batch_size: int = 256  # transitions per update and run (S)
     buffer_size: int = 1_000_000  # transitions kept (O)
     start_steps: int = 5_000  # uniformly random steps before learning starts (S)
-    updates_per_step: int = 1  # gradient updates per environment step (S)
+    updates_per_step: float = 1  # gradient updates per environment step (S)
+    iteration_steps: int = 0  # environment steps between passes over the replay, in place of single updates
+    cost_steps: int = 1  # n of the cost critic's n-step targets
     steps_per_epoch: int = 2_000  # environment steps between log rows (S)
     cost_limit: float = 25.0  # d, on an episode's undiscounted cost (S)
     reward_scale: float = 1.0  # rewards are multiplied by this before they are stored
     precision: Precision = "fp32"  # bf16: hidden layers in bfloat16, weights, heads and losses in float32
 
     def __post_init__(self) -> None:
-        check_range(self, 1, math.inf, "batch_size", "buffer_size", "steps_per_epoch")
-        check_range(self, 0, math.inf, "start_steps", "updates_per_step", "cost_limit")
+        check_range(self, 1, math.inf, "batch_size", "buffer_size", "cost_steps", "steps_per_epoch")
+        check_range(self, 0, math.inf, "start_steps", "updates_per_step", "iteration_steps", "cost_limit")
 
 
 def check_range(config: object, low: float, high: float, *names: str) -> None:
@@ -97,6 +99,9 @@ class Agent:
     def uniforms(self, shape: Sequence[int], stream: int, step: int) -> Tensor:
         """Uniforms on (0, 1) [R, *shape]: normals through their own distribution function."""
         return torch.special.ndtr(self.normals(shape, stream, step))
+
+    def observe(self, obs: Tensor) -> None:
+        """Take note of the observations [R, n, S] that training is about to act on, at random or not."""
 
     def act(self, obs: Tensor, deterministic: bool = False) -> Tensor:
         """Actions [R, n, A] in [-1, 1] for observations [R, n, S]."""

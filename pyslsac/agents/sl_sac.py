@@ -162,17 +162,17 @@ class SLSAC(Agent):
 
     def update(self, batch: Batch) -> Metrics:
         """One pass of Algorithm 1, lines 6-12."""
-        batch, draws = batch.to(self.device, self.dtype), self.draw(batch.obs.shape[1])
+        batch, draws, config = batch.to(self.device, self.dtype), self.draw(batch.obs.shape[1]), self.config
         y, z = self.targets(batch, draws)  # l. 6    eqs. 2, 4
         metrics = minimise(self.reward_loss(batch, y), self.reward_optim)  # l. 7    eqs. 1, 3: aSGLD, every member
         metrics |= minimise(self.cost_loss(batch, z, draws.tau), self.cost_optim)  # l. 8    eqs. 5-7
         self.counters["updates"] += 1
-        if self.counters["updates"] % self.config.policy_delay == 0:
-            limit = self.config.actor_grad_norm
-            metrics |= minimise(self.actor_loss(batch, draws), self.actor_optim, grad_norm=limit)  # l. 9    eq. 9
+        if self.counters["updates"] % config.policy_delay == 0:
+            loss = self.actor_loss(batch, draws)
+            metrics |= minimise(loss, self.actor_optim, grad_norm=config.actor_grad_norm)  # l. 9    eq. 9
             self.alpha.adapt(metrics["Value/Entropy"])
-            polyak_update(self.target_critics, self.critics, self.config.polyak)  # l. 12
-            polyak_update(self.target_cost_critic, self.cost_critic, self.config.polyak)
+            polyak_update(self.target_critics, self.critics, config.polyak)  # l. 12
+            polyak_update(self.target_cost_critic, self.cost_critic, config.polyak)
         return metrics
 
     def value(self, critics: Ensemble, obs: Tensor, action: Tensor) -> Tensor:
@@ -184,13 +184,14 @@ class SLSAC(Agent):
     @torch.no_grad()
     def targets(self, batch: Batch, draws: Draws) -> tuple[Tensor, Tensor]:
         """Reward target y [R, B] (eq. 2), shared by all members, and cost quantile targets [R, B, M] (eq. 4)."""
-        config, alive = self.config, 1 - batch.terminated
+        tail = batch.tail(self.config.cost_gamma)
         action, log_prob = self.actor(batch.next_obs, draws.next_action)
         value = self.value(self.target_critics, batch.next_obs, action) - self.alpha.value.unsqueeze(-1) * log_prob
-        quantiles = self.target_cost_critic(batch.next_obs, action, draws.next_tau)
-        y = batch.reward + config.gamma * alive * value
-        z = batch.cost.unsqueeze(-1) + config.cost_gamma * alive.unsqueeze(-1) * quantiles
-        return y, z
+        if tail.obs is not batch.next_obs:  # more than one step on
+            action = self.actor(tail.obs, draws.next_action)[0]
+        quantiles = self.target_cost_critic(tail.obs, action, draws.next_tau)
+        y = batch.reward + self.config.gamma * (1 - batch.terminated) * value
+        return y, tail.cost.unsqueeze(-1) + (tail.discount * (1 - tail.terminated)).unsqueeze(-1) * quantiles
 
     def reward_loss(self, batch: Batch, y: Tensor) -> tuple[Tensor, Metrics]:
         """Σ_ij mean_B (Q_ij(s, a) - y)² [R] (eq. 1)."""

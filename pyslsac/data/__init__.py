@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING, Any
 from pyslsac.data.spec import Spec
 
 if TYPE_CHECKING:
-    from pyslsac.data.batch import Batch, Draws
+    from pyslsac.data.batch import Batch, Draws, NStepBatch, Tail
     from pyslsac.data.normalizer import RunningNormalizer
     from pyslsac.data.replay import Replay
 
-__all__ = ["Batch", "Draws", "Replay", "RunningNormalizer", "Spec"]
+__all__ = ["Batch", "Draws", "NStepBatch", "Replay", "RunningNormalizer", "Spec", "Tail"]
 
-_HOMES = {"Batch": "batch", "Draws": "batch", "Replay": "replay", "RunningNormalizer": "normalizer"}
+_HOMES = dict.fromkeys(("Batch", "Draws", "NStepBatch", "Tail"), "batch")
+_HOMES |= {"Replay": "replay", "RunningNormalizer": "normalizer"}
 
 
 def __getattr__(name: str) -> Any:

@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+
+class Tail(NamedTuple):
+    """What a cost target is made of: cost + discount (1 - terminated) Q_c(obs, a'), a' the policy's action at obs."""
+
+    cost: Tensor  # [R, B] discounted cost of the steps before obs
+    obs: Tensor  # [R, B, S]
+    terminated: Tensor  # [R, B]
+    discount: Tensor  # [R, B]
 
 
 @dataclass(frozen=True)
@@ -29,7 +39,26 @@ class Batch:
 
     def to(self, device: torch.device | str, dtype: torch.dtype) -> Batch:
         """The batch on another device, in another floating type."""
-        return Batch(*(getattr(self, field.name).to(device, dtype) for field in fields(self)))
+        return type(self)(*(getattr(self, field.name).to(device, dtype) for field in fields(self)))
+
+    def tail(self, gamma: float) -> Tail:
+        """The one-step target of the cost critic."""
+        return Tail(self.cost, self.next_obs, self.terminated, torch.full_like(self.cost, gamma))
+
+
+@dataclass(frozen=True)
+class NStepBatch(Batch):
+    """Transitions with the costs of the n steps from theirs on: fewer where the episode, or the replay, ends before."""
+
+    costs: Tensor  # [R, B, n], 0 after the last of `steps`
+    steps: Tensor  # [R, B], 1..n
+    tail_obs: Tensor  # [R, B, S] after these steps
+    tail_terminated: Tensor  # [R, B]
+
+    def tail(self, gamma: float) -> Tail:
+        """The n-step target of the cost critic: Σ_k gamma^k c_k, k < steps, then gamma^steps."""
+        weights = gamma ** torch.arange(self.costs.shape[-1], device=self.costs.device)
+        return Tail((self.costs * weights).sum(-1), self.tail_obs, self.tail_terminated, gamma**self.steps)
 
 
 @dataclass(frozen=True)

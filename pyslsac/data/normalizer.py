@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -9,28 +10,47 @@ from torch import Tensor
 
 
 class RunningNormalizer:
-    """x -> clip((x - mean) / max(std, 0.01), ±5), with the mean and std of all that a run has seen so far, x included.
+    """x -> clip((x - mean) / max(std, 0.01), ±5), with the mean and std of all that a run has taken in.
 
-    It is OmniSafe's cost normalisation. It subtracts the mean, so what comes out may be negative where x is a cost.
+    x is [R, n, *size], and every number of `size` has moments of its own. On costs it is OmniSafe's normalisation,
+    which subtracts the mean, so what comes out may be negative; on observations it is LAC's.
     """
 
-    def __init__(self, runs: int, *, min_std: float = 0.01, clip: float = 5.0) -> None:
+    def __init__(
+        self,
+        runs: int,
+        size: Sequence[int] = (),
+        *,
+        min_std: float = 0.01,
+        clip: float = 5.0,
+        device: torch.device | str = "cpu",
+    ) -> None:
         self.min_std, self.clip = min_std, clip
         self.count = 0
-        self.mean = torch.zeros(runs, dtype=torch.float64)
-        self.square_sum = torch.zeros(runs, dtype=torch.float64)  # of deviations from the mean
+        self.mean = torch.zeros(runs, *size, dtype=torch.float64, device=device)
+        self.square_sum = torch.zeros_like(self.mean)  # of deviations from the mean
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Take in and normalise x [R, n] (Chan's parallel update of the moments)."""
-        values, fresh = x.double().cpu(), x.shape[1]
+        """Take in and normalise x."""
+        self.take(x)
+        return self.normalize(x)
+
+    def take(self, x: Tensor) -> None:
+        """Take in x [R, n, *size] (Chan's parallel update of the moments)."""
+        values, fresh = x.to(self.mean), x.shape[1]
         total = self.count + fresh
         mean = values.mean(1)
         shift = mean - self.mean
         self.square_sum += (values - mean.unsqueeze(1)).square().sum(1) + shift.square() * self.count * fresh / total
         self.mean += shift * fresh / total
         self.count = total
-        std = (self.square_sum / max(total - 1, 1)).sqrt().clamp(min=self.min_std)
-        return ((values - self.mean.unsqueeze(1)) / std.unsqueeze(1)).clamp(-self.clip, self.clip).to(x)
+
+    def normalize(self, x: Tensor) -> Tensor:
+        """x [R, B, *size] in units of what has been taken in; x as it is before that."""
+        if self.count == 0:
+            return x
+        std = (self.square_sum / max(self.count - 1, 1)).sqrt().clamp(min=self.min_std)
+        return ((x.to(self.mean) - self.mean.unsqueeze(1)) / std.unsqueeze(1)).clamp(-self.clip, self.clip).to(x)
 
     def state_dict(self) -> dict[str, Any]:
         return {"count": self.count, "mean": self.mean.clone(), "square_sum": self.square_sum.clone()}

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from pyslsac.data.batch import Batch
+from pyslsac.data.batch import Batch, NStepBatch
 from pyslsac.data.spec import Spec
 
 
 class Replay:
-    """A ring of rows [obs | action | reward | cost | next_obs | terminated], float32, the same length in every run.
+    """A ring of rows [obs | action | reward | cost | next_obs | terminated | ended], float32, as many in every run.
 
-    Minibatches are drawn uniformly with replacement. Draw k of run r is a pure function of (seeds[r], k, size), so a
-    run draws the same rows whether it trains alone or beside others, and a resumed run goes on where it stopped.
+    `ended` marks the last transition of an episode, cut off or terminated: sums over several steps stop there.
+    Minibatches are drawn uniformly with replacement, or without it in a pass over everything. Draw k of run r is a pure
+    function of (seeds[r], k, size), so a run draws the same rows whether it trains alone or beside others, and a
+    resumed run goes on where it stopped.
     """
 
     def __init__(
@@ -34,10 +36,11 @@ class Replay:
         if len(seeds) != runs:
             raise ValueError(f"Replay: {len(seeds)} seeds for {runs} runs; give one seed per run")
         self.spec, self.capacity, self.seeds = spec, capacity, [int(seed) for seed in seeds]
-        self.widths = (spec.obs_dim, spec.act_dim, 1, 1, spec.obs_dim, 1)
+        self.widths = (spec.obs_dim, spec.act_dim, 1, 1, spec.obs_dim, 1, 1)
         self.rows = torch.empty(runs, capacity, sum(self.widths), device=device)  # [R, capacity, row]
         self.added = 0  # transitions ever added, per run
-        self.draws = 0  # minibatches ever drawn
+        self.draws = 0  # minibatches, or passes, ever drawn
+        self.stride = 1  # transitions from one of an environment to its next
 
     @property
     def size(self) -> int:
@@ -48,26 +51,68 @@ class Replay:
     def runs(self) -> int:
         return self.rows.shape[0]
 
-    def add(self, obs: Any, action: Any, reward: Any, cost: Any, next_obs: Any, terminated: Any) -> None:
-        """Append n transitions to every run: obs [R, n, S], action [R, n, A], the rest [R, n] (arrays or tensors)."""
+    def add(
+        self, obs: Any, action: Any, reward: Any, cost: Any, next_obs: Any, terminated: Any, ended: Any = None
+    ) -> None:
+        """Append one transition of each of n environments to every run (arrays or tensors).
+
+        obs and next_obs [R, n, S], action [R, n, A], the rest [R, n]; without `ended` episodes end as they terminate.
+        """
         device = self.rows.device
-        values = (obs, action, reward, cost, next_obs, terminated)
+        values = (obs, action, reward, cost, next_obs, terminated, terminated if ended is None else ended)
         parts = [torch.as_tensor(value, dtype=torch.float32, device=device) for value in values]
         rows = torch.cat([p if p.dim() == 3 else p.unsqueeze(-1) for p in parts], dim=-1)  # [R, n, row]
         if rows.shape[0] != self.runs or rows.shape[-1] != self.rows.shape[-1]:
             raise ValueError(f"Replay.add: got rows {list(rows.shape)}, wanted [{self.runs}, n, {self.rows.shape[-1]}]")
         self._write(self.added, rows)
         self.added += rows.shape[1]
+        self.stride = rows.shape[1]
 
-    def sample(self, batch_size: int) -> Batch:
-        """A minibatch of `batch_size` rows for every run."""
+    def cut(self, lost: Any) -> None:
+        """The environments marked in lost [R, n] begin new episodes, although their last transition ended none."""
+        newest = torch.arange(self.added - self.stride, self.added, device=self.rows.device) % self.capacity
+        ended = self.rows[:, newest, -1]  # [R, n]
+        self.rows[:, newest, -1] = torch.where(torch.as_tensor(lost, device=ended.device), 1.0, ended)
+
+    def sample(self, batch_size: int, cost_steps: int = 1) -> Batch:
+        """A minibatch of `batch_size` rows for every run, with the costs of `cost_steps` steps from each on."""
         if self.size == 0:
             raise RuntimeError("Replay.sample: the replay is empty; add transitions first")
-        index = np.stack([self._indices(seed, batch_size) for seed in self.seeds])  # [R, B]
+        index = np.stack([self._random(seed).integers(self.size, size=batch_size) for seed in self.seeds])  # [R, B]
         self.draws += 1
-        rows = self.rows[torch.arange(self.runs).unsqueeze(1), torch.from_numpy(index)]  # [R, B, row]
-        obs, action, reward, cost, next_obs, terminated = rows.split(self.widths, dim=-1)
-        return Batch(obs, action, reward.squeeze(-1), cost.squeeze(-1), next_obs, terminated.squeeze(-1))
+        return self._batch(torch.from_numpy(index), cost_steps)
+
+    def sweep(self, batch_size: int, cost_steps: int = 1) -> Iterator[Batch]:
+        """One pass in random order: minibatches of `batch_size` rows, each row at most once; a rest is left out."""
+        index = torch.from_numpy(np.stack([self._random(seed).permutation(self.size) for seed in self.seeds]))
+        self.draws += 1
+        for part in index.split(batch_size, dim=1):
+            if part.shape[1] == min(batch_size, self.size):
+                yield self._batch(part, cost_steps)
+
+    def _batch(self, index: Tensor, cost_steps: int) -> Batch:
+        """The rows at `index` [R, B]."""
+        index = index.to(self.rows.device)
+        run = torch.arange(self.runs, device=index.device).unsqueeze(1)
+        rows = self.rows[run, index]  # [R, B, row]
+        obs, action, reward, cost, next_obs, terminated, ended = rows.split(self.widths, dim=-1)
+        one = obs, action, reward.squeeze(-1), cost.squeeze(-1), next_obs, terminated.squeeze(-1)
+        if cost_steps == 1:
+            return Batch(*one)
+        number = self.added - 1 - (self.added - 1 - index) % self.capacity  # of the transition, since the first
+        costs, steps = [one[3]], torch.ones_like(one[3])
+        tail_obs, tail_terminated, going = next_obs, one[5], ended.squeeze(-1) == 0
+        for _ in range(cost_steps - 1):
+            number = number + self.stride
+            going = going & (number < self.added)
+            later = self.rows[run, number % self.capacity]  # meaningless where no longer going
+            _, _, _, cost, next_obs, terminated, ended = later.split(self.widths, dim=-1)
+            costs.append(torch.where(going, cost.squeeze(-1), 0.0))
+            steps = steps + going
+            tail_obs = torch.where(going.unsqueeze(-1), next_obs, tail_obs)
+            tail_terminated = torch.where(going, terminated.squeeze(-1), tail_terminated)
+            going = going & (ended.squeeze(-1) == 0)
+        return NStepBatch(*one, torch.stack(costs, -1), steps, tail_obs, tail_terminated)
 
     def select(self, keep: Sequence[int]) -> Replay:
         """The replay of the runs `keep` alone."""
@@ -79,7 +124,8 @@ class Replay:
         """Counters, and the rows [R, k, row] numbered `since`..`added` (those still held), oldest first."""
         first = max(since, self.added - self.capacity)
         index = torch.arange(first, self.added, device=self.rows.device) % self.capacity
-        return {"added": self.added, "draws": self.draws, "since": first, "rows": self.rows[:, index].cpu()}
+        counters = {"added": self.added, "draws": self.draws, "stride": self.stride}
+        return counters | {"since": first, "rows": self.rows[:, index].cpu()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take one `state_dict` back; several that continue one another may be loaded in their order."""
@@ -88,13 +134,12 @@ class Replay:
             wanted = f"[{self.runs}, k, {self.rows.shape[-1]}]"
             raise ValueError(f"Replay: saved rows are {list(rows.shape)}, wanted {wanted}: another task or other runs")
         self._write(state["since"], rows.to(self.rows.device))
-        self.added, self.draws = state["added"], state["draws"]
+        self.added, self.draws, self.stride = state["added"], state["draws"], state["stride"]
 
     def _write(self, first: int, rows: Tensor) -> None:
         end, kept = first + rows.shape[1], min(rows.shape[1], self.capacity)
         index = torch.arange(end - kept, end, device=self.rows.device) % self.capacity
         self.rows[:, index] = rows[:, rows.shape[1] - kept :]
 
-    def _indices(self, seed: int, batch_size: int) -> np.ndarray:
-        bits = np.random.Philox(key=seed & (2**64 - 1), counter=self.draws << 64)
-        return np.random.Generator(bits).integers(self.size, size=batch_size)
+    def _random(self, seed: int) -> np.random.Generator:
+        return np.random.Generator(np.random.Philox(key=seed & (2**64 - 1), counter=self.draws << 64))

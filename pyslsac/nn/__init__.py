@@ -2,7 +2,7 @@
 
 from pyslsac.nn.ensemble import Ensemble, StackedLinear
 from pyslsac.nn.frozen import frozen
-from pyslsac.nn.gaussian import TanhGaussian
+from pyslsac.nn.gaussian import Gaussian, TanhGaussian
 from pyslsac.nn.quantile import QuantileNetwork
 
-__all__ = ["Ensemble", "QuantileNetwork", "StackedLinear", "TanhGaussian", "frozen"]
+__all__ = ["Ensemble", "Gaussian", "QuantileNetwork", "StackedLinear", "TanhGaussian", "frozen"]

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+
+from pyslsac.ops import QGroup
+
+Activation = Literal["relu", "silu", "gelu", "mish", "tanh"]
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "silu": F.silu,
+    "gelu": F.gelu,
+    "mish": F.mish,
+    "tanh": torch.tanh,
+}  # relu is part of the product
 
 
 class _Affine(torch.autograd.Function):
@@ -44,7 +55,7 @@ class _Affine(torch.autograd.Function):
 
 
 class StackedLinear(nn.Module):
-    """y = x W + b for every network of a stack: x [*members, B, in] -> y [*members, B, out]; ReLU(y) with `relu`.
+    """y = x W + b for every network of a stack: x [*members, B, in] -> y [*members, B, out], or `activation` of y.
 
     `members` is (R,) or (R, E). Initialised as torch.nn.Linear is: W and b uniform in ±1/√in, run by run from
     `generators`, so that a run's weights do not depend on how many others there are. The product is computed in
@@ -58,11 +69,11 @@ class StackedLinear(nn.Module):
         outputs: int,
         generators: Sequence[torch.Generator],
         *,
-        relu: bool = False,
+        activation: Activation | None = None,
         compute: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        self.members, self.relu, self.compute = tuple(members), relu, compute
+        self.members, self.activation, self.compute = tuple(members), activation, compute
         bound = 1 / math.sqrt(inputs)
 
         def uniform(*shape: int) -> nn.Parameter:
@@ -75,15 +86,19 @@ class StackedLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         last = len(self.members) - 1
         weight, bias = self.weight.flatten(0, last), self.bias.flatten(0, last)  # [G, in, out], [G, out]
-        y = _Affine.apply(x.flatten(0, last), weight, bias, self.compute or weight.dtype, self.relu)  # [G, B, out]
+        relu = self.activation == "relu"
+        y = _Affine.apply(x.flatten(0, last), weight, bias, self.compute or weight.dtype, relu)  # [G, B, out]
+        if self.activation is not None and not relu:
+            y = ACTIVATIONS[self.activation](y)
         return y.unflatten(0, self.members)
 
 
 class Ensemble(nn.Module):
-    """A stack of ReLU perceptrons: x [R, B, in] -> [R, E, B, out] with members (R, E), [R, B, out] with members (R,).
+    """A stack of perceptrons: x [R, B, in] -> [R, E, B, out] with members (R, E), [R, B, out] with members (R,).
 
-    Every member of a run sees the same input; `sizes` lists the widths from input to output. `compute` is the dtype of
-    the hidden layers; the last one always keeps its parameters' dtype, for bfloat16 resolves only 2 at a value of 300.
+    Every member of a run sees the same input; `sizes` lists the widths from input to output, `activation` follows the
+    hidden layers. `compute` is the dtype of the hidden layers; the last one always keeps its parameters' dtype, for
+    bfloat16 resolves only 2 at a value of 300.
     """
 
     def __init__(
@@ -92,13 +107,14 @@ class Ensemble(nn.Module):
         sizes: Sequence[int],
         generators: Sequence[torch.Generator],
         *,
+        activation: Activation = "relu",
         compute: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        self.members = tuple(members)
+        self.members, self.activation = tuple(members), activation
         *hidden, output = itertools.pairwise(sizes)
         self.layers = nn.Sequential(
-            *(StackedLinear(members, i, o, generators, relu=True, compute=compute) for i, o in hidden),
+            *(StackedLinear(members, i, o, generators, activation=activation, compute=compute) for i, o in hidden),
             StackedLinear(members, *output, generators),
         )
 
@@ -106,3 +122,13 @@ class Ensemble(nn.Module):
         if len(self.members) == 2:
             x = x.unsqueeze(1).expand(-1, self.members[1], -1, -1).contiguous()  # [R, E, B, in]
         return self.layers(x)
+
+    def group(self, **options: Any) -> QGroup:
+        """These critics (members (R, E), input [observation, action], output 1) as a group of `langevin_chain`.
+
+        The tensors are the parameters themselves: what is read is what they hold when the chain runs. options: those
+        of `QGroup` (reduce, coef, ...).
+        """
+        layers = [layer for layer in self.layers if isinstance(layer, StackedLinear)]
+        weights, biases = ([getattr(layer, name).detach() for layer in layers] for name in ("weight", "bias"))
+        return QGroup(weights, biases, self.activation, **options)

@@ -1,4 +1,4 @@
-"""The tanh-Gaussian policy of SAC."""
+"""Gaussian policies: SAC's, squashed by tanh, and a plain one with one spread for all states."""
 
 from __future__ import annotations
 
@@ -36,13 +36,52 @@ class TanhGaussian(nn.Module):
         log π(a|s) = Σ_A [ -noise²/2 - log std - log √(2π) - log(1 - a²) ], with
         log(1 - tanh²u) = 2 (log 2 - u - softplus(-2u)), which does not cancel at large |u|.
         """
-        mean, log_std = self.network(obs).chunk(2, dim=-1)  # [R, B, A] each
-        log_std = log_std.clamp(*LOG_STD_RANGE)
+        mean, log_std = self.latent(obs)
         u = mean + log_std.exp() * noise
         log_normal = -0.5 * noise.square() - log_std - 0.5 * math.log(2 * math.pi)
         log_slope = 2 * (math.log(2) - u - F.softplus(-2 * u))
         return torch.tanh(u), (log_normal - log_slope).sum(-1)
 
+    def latent(self, obs: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log standard deviation [R, B, A] of u."""
+        mean, log_std = self.network(obs).chunk(2, dim=-1)
+        return mean, log_std.clamp(*LOG_STD_RANGE)
+
     def mode(self, obs: Tensor) -> Tensor:
         """The deterministic action tanh(mean(s)) [R, B, A]."""
-        return torch.tanh(self.network(obs).chunk(2, dim=-1)[0])
+        return torch.tanh(self.latent(obs)[0])
+
+
+class Gaussian(nn.Module):
+    """a ~ N(mean(s), std²), one network a run; std does not depend on the state and is learned (LAC's generator).
+
+    The mean's last layer starts at a tenth of its usual size, log std at -0.5 (Lei et al. 2024, released code).
+    """
+
+    def __init__(
+        self,
+        runs: int,
+        obs_dim: int,
+        act_dim: int,
+        width: int,
+        generators: Sequence[torch.Generator],
+        *,
+        log_std: float = -0.5,
+        compute: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        sizes = (obs_dim, width, width, act_dim)
+        self.network = Ensemble((runs,), sizes, generators, activation="tanh", compute=compute)
+        for parameter in self.network.layers[-1].parameters():
+            parameter.data.mul_(0.1)
+        self.log_std = nn.Parameter(torch.full((runs, act_dim), log_std))  # [R, A]
+
+    def forward(self, obs: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean [R, B, A], and standard deviation [R, 1, A]."""
+        return self.network(obs), self.log_std.exp().unsqueeze(1)
+
+    def log_prob(self, obs: Tensor, action: Tensor) -> Tensor:
+        """log density [R, B] of `action` [R, B, A], which may lie outside the box of actions."""
+        mean, std = self(obs)
+        log_std = self.log_std.unsqueeze(1)
+        return (-0.5 * ((action - mean) / std).square() - log_std - 0.5 * math.log(2 * math.pi)).sum(-1)

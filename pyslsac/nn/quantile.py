@@ -32,9 +32,9 @@ class QuantileNetwork(nn.Module):
         compute: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        self.psi = StackedLinear((runs,), inputs, width, generators, relu=True, compute=compute)
-        self.phi = StackedLinear((runs,), cosines, width, generators, relu=True, compute=compute)
-        self.hidden = StackedLinear((runs,), width, width, generators, relu=True, compute=compute)
+        self.psi = StackedLinear((runs,), inputs, width, generators, activation="relu", compute=compute)
+        self.phi = StackedLinear((runs,), cosines, width, generators, activation="relu", compute=compute)
+        self.hidden = StackedLinear((runs,), width, width, generators, activation="relu", compute=compute)
         self.head = StackedLinear((runs,), width, 1, generators)
         self.register_buffer("frequencies", torch.arange(float(cosines)), persistent=False)
 

@@ -7,13 +7,13 @@ fast either side is; so a run gives the same numbers on a slow and on a fast mac
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
-from pyslsac.data import Replay
+from pyslsac.data import Batch, Replay
 from pyslsac.envs import VectorEnv
 from pyslsac.train.episodes import Episodes
 from pyslsac.train.meter import Clock, Meter
@@ -43,6 +43,7 @@ class OffPolicy:
         """One vector step: `num_envs` environment steps, and the updates they entitle to, for every run."""
         with self.clock.time("Time/Act"):
             obs = self._live(self.obs)  # [R, n, S]
+            self.agent.observe(self._tensor(obs))
             self.action = self._act(obs)
             self.venv.step_async(self._all(np.nan_to_num(self.action)))  # a failed run must not break its environment
         with self.clock.time("Time/Update"):
@@ -53,8 +54,9 @@ class OffPolicy:
             reward, cost, ended = self._live(reward), self._live(info["cost"]), self._live(terminated)
             kept = self.agent.stored_cost(torch.from_numpy(cost))
             scaled = reward * self.config.reward_scale
-            self.replay.add(obs, self.action, scaled, kept, self._live(info["final_obs"]), ended)
-            for run, total in self.episodes.add(reward, cost, ended | self._live(truncated)):
+            done = ended | self._live(truncated)
+            self.replay.add(obs, self.action, scaled, kept, self._live(info["final_obs"]), ended, done)
+            for run, total in self.episodes.add(reward, cost, done):
                 self.agent.record_episode(run, total)
             self.agent.after_env_steps(self.num_envs)
             self.env_steps += self.num_envs
@@ -62,9 +64,11 @@ class OffPolicy:
     def _act(self, obs: np.ndarray) -> np.ndarray:
         if self.env_steps < self.config.start_steps:
             return np.stack([self._random(seed) for seed in self.seeds])
-        observed = torch.from_numpy(np.ascontiguousarray(obs)).to(self.replay.rows.device)
         with torch.no_grad():
-            return self.agent.act(observed).cpu().numpy()
+            return self.agent.act(self._tensor(obs)).float().cpu().numpy()
+
+    def _tensor(self, obs: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(np.ascontiguousarray(obs)).to(self.replay.rows.device)
 
     def _random(self, seed: int) -> np.ndarray:
         bits = np.random.Philox(key=RANDOM_ACTIONS | seed & (2**64 - 1), counter=self.env_steps << 64)
@@ -72,14 +76,26 @@ class OffPolicy:
         return np.random.Generator(bits).uniform(-1.0, 1.0, shape).astype(np.float32)
 
     def _update(self) -> None:
-        """Updates are due per environment step after the random ones; fractions add up over the vector steps."""
-        before = self.env_steps - self.config.start_steps
-        if before < 0 or self.replay.size == 0:
-            return
-        rate = self.config.updates_per_step
-        for _ in range(int((before + self.num_envs) * rate) - int(before * rate)):
-            self.meter.add(self.agent.update(self.replay.sample(self.config.batch_size)))
+        for batch in self._minibatches():
+            self.meter.add(self.agent.update(batch))
             self.updates += 1
+
+    def _minibatches(self) -> Iterator[Batch]:
+        """What is to be learnt from now.
+
+        Updates are due per environment step after the random ones, and fractions add up over the vector steps; or, with
+        iterations, in a pass over the replay whenever one is full.
+        """
+        config, steps = self.config, self.env_steps
+        if self.replay.size == 0:
+            return
+        if config.iteration_steps:
+            if steps // config.iteration_steps > (steps - self.num_envs) // config.iteration_steps:
+                yield from self.replay.sweep(config.batch_size, config.cost_steps)
+        elif steps >= config.start_steps:
+            before, rate = steps - config.start_steps, config.updates_per_step
+            for _ in range(int((before + self.num_envs) * rate) - int(before * rate)):
+                yield self.replay.sample(config.batch_size, config.cost_steps)
 
     def _live(self, values: np.ndarray) -> np.ndarray:
         """[R0 n, ...] of every environment -> [R, n, ...] of the runs that still train."""
@@ -145,6 +161,7 @@ class OffPolicy:
         self.obs, came_back = self.venv.load_state_dict(joined)
         lost = ~self._live(came_back)  # [R, n]
         self.episodes.running[lost] = 0.0
+        self.replay.cut(lost)
         return lost.sum(axis=1).tolist()
 
 

@@ -146,7 +146,7 @@ class Session:
         return [
             {
                 "loop": map_runs(stacked, functools.partial(_of_run, place)),
-                "replay": {"added": replay.added, "draws": replay.draws},
+                "replay": {"added": replay.added, "draws": replay.draws, "stride": replay.stride},
                 "envs": envs[place],
                 "files": run.state_dict(),
                 "session": session | {"random": torch.get_rng_state()},

@@ -97,7 +97,7 @@ def test_bad_input_is_named():
         Replay(SPEC, 5, 2, seeds=[1])
     with pytest.raises(RuntimeError, match="empty"):
         Replay(SPEC, 5).sample(1)
-    with pytest.raises(ValueError, match="wanted \\[2, n, 8\\]"):
+    with pytest.raises(ValueError, match="wanted \\[2, n, 9\\]"):
         filled().add(**transitions(1, 3))
     with pytest.raises(ValueError, match="another task or other runs"):
         filled().load_state_dict(filled(runs=1).state_dict())
@@ -112,3 +112,52 @@ def test_numpy_goes_in_as_it_is():
     values = {name: value.double().numpy() for name, value in transitions(1, 2).items()}
     replay.add(**values | {"terminated": np.array([[True, False]])})
     assert replay.state_dict()["rows"][0, :, -1].tolist() == [1.0, 0.0]
+
+
+def test_a_pass_takes_every_row_once_and_leaves_out_a_rest():
+    replay = filled(count=10)
+    seen = torch.cat([batch.obs[..., 0] for batch in replay.sweep(3)], dim=1)  # [R, 9]
+    assert seen.shape == (2, 9) and all(len(set(run.tolist())) == 9 for run in seen)
+    again = torch.cat([batch.obs[..., 0] for batch in replay.sweep(3)], dim=1)
+    assert not torch.equal(seen, again) and replay.draws == 2
+    assert [batch.obs.shape[1] for batch in replay.sweep(64)] == [10]
+
+
+def test_costs_of_several_steps_end_with_the_episode_the_replay_and_the_end_of_the_ring():
+    """Two environments in turn; numbers tell the transition; environment 0's episode ends at 4, 1's at 7."""
+    replay = Replay(SPEC, 12, 1, seeds=[3])
+    for first in range(0, 16, 2):  # 16 transitions in a ring of 12: the first four are gone
+        rows = transitions(1, 2, first)
+        ended = torch.tensor([[float(first == 4), float(first + 1 == 7)]])
+        replay.add(**rows | {"terminated": torch.tensor([[0.0, float(first + 1 == 7)]]), "ended": ended})
+    batch = replay.sample(400, cost_steps=3)
+    seen = {}
+    for row in range(400):
+        number = int(batch.obs[0, row, 0])
+        seen[number] = [int(c - 0.5) if c else None for c in batch.costs[0, row].tolist()], int(batch.steps[0, row])
+        last = number + 2 * (seen[number][1] - 1)
+        assert batch.tail_obs[0, row, 0] == last + 1 and batch.tail_terminated[0, row] == float(last == 7)
+    assert seen[4] == ([4, None, None], 1) and seen[5] == ([5, 7, None], 2) and seen[6] == ([6, 8, 10], 3)
+    assert seen[7] == ([7, None, None], 1) and seen[11] == ([11, 13, 15], 3) and seen[14] == ([14, None, None], 1)
+    assert seen[12] == ([12, 14, None], 2) and sorted(seen) == list(range(4, 16))
+    tail = batch.tail(0.5)
+    first = torch.nonzero(batch.obs[0, :, 0] == 6)[0, 0]
+    assert tail.cost[0, first].item() == 6.5 + 8.5 / 2 + 10.5 / 4 and tail.discount[0, first].item() == 0.125
+
+
+def test_one_step_tails_are_the_transitions_own():
+    batch = filled().sample(5)
+    tail = batch.tail(0.9)
+    assert tail.cost is batch.cost and tail.obs is batch.next_obs and tail.terminated is batch.terminated
+    assert (tail.discount == 0.9).all()
+
+
+def test_a_cut_ends_the_newest_episodes():
+    replay = Replay(SPEC, 8, 1, seeds=[0])
+    for first in (0, 2):
+        replay.add(**transitions(1, 2, first) | {"terminated": torch.zeros(1, 2)})
+        if first == 0:
+            replay.cut([[True, False]])
+    batch = replay.sample(200, cost_steps=2)
+    steps = {int(n): int(s) for n, s in zip(batch.obs[0, :, 0], batch.steps[0], strict=True)}
+    assert steps == {0: 1, 1: 2, 2: 1, 3: 1}

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from pyslsac.nn import Ensemble, StackedLinear, frozen
+from pyslsac.ops import action_grad
 
 
 def generators(*seeds: int) -> list[torch.Generator]:
@@ -16,16 +17,20 @@ def generators(*seeds: int) -> list[torch.Generator]:
 def separate(ensemble: Ensemble, *index: int) -> nn.Sequential:
     """The plain network that stands at `index` of a stack."""
     modules: list[nn.Module] = []
+    pointwise = {"relu": nn.ReLU, "silu": nn.SiLU, "gelu": nn.GELU, "mish": nn.Mish, "tanh": nn.Tanh}[
+        ensemble.activation
+    ]
     for layer in ensemble.layers:
         linear = nn.Linear(layer.weight.shape[-2], layer.weight.shape[-1], dtype=layer.weight.dtype)
         linear.weight.data = layer.weight[index].detach().T.clone()
         linear.bias.data = layer.bias[index].detach().clone()
-        modules += [linear, nn.ReLU()]
+        modules += [linear, pointwise()]
     return nn.Sequential(*modules[:-1])
 
 
-def test_members_are_separate_networks():
-    ensemble = Ensemble((2, 3), (4, 8, 8, 1), generators(0, 1)).double()
+@pytest.mark.parametrize("activation", ["relu", "silu", "gelu", "mish", "tanh"])
+def test_members_are_separate_networks(activation):
+    ensemble = Ensemble((2, 3), (4, 8, 8, 1), generators(0, 1), activation=activation).double()
     x = torch.randn(2, 5, 4, dtype=torch.float64, requires_grad=True)
     out = ensemble(x)
     assert out.shape == (2, 3, 5, 1)
@@ -44,9 +49,20 @@ def test_members_are_separate_networks():
     torch.testing.assert_close(x.grad, x_grad)
 
 
-@pytest.mark.parametrize("relu", [False, True])
-def test_gradients(relu):
-    layer = StackedLinear((2,), 3, 4, generators(0, 1), relu=relu).double()
+@pytest.mark.parametrize("activation", ["relu", "silu", "gelu", "mish", "tanh"])
+def test_a_group_is_the_ensemble(activation):
+    """`langevin_chain`'s critics are these: the same values, and the gradient that autograd gives."""
+    ensemble = Ensemble((2, 3), (6, 64, 64, 1), generators(0, 1), activation=activation).double()
+    obs, action = torch.randn(2, 5, 4).double(), (2 * torch.rand(2, 5, 2) - 1).double().requires_grad_()
+    value = ensemble(torch.cat([obs, action], -1)).squeeze(-1).amin(1)
+    (expected,) = torch.autograd.grad(value.sum(), action)
+    found = action_grad(obs, action.detach(), [ensemble.group(reduce="min")])
+    torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("activation", [None, "relu", "mish", "tanh"])
+def test_gradients(activation):
+    layer = StackedLinear((2,), 3, 4, generators(0, 1), activation=activation).double()
     x = torch.randn(2, 5, 3, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda x, *_: layer(x), (x, layer.weight, layer.bias))
 

@@ -1,10 +1,10 @@
-"""The tanh-Gaussian's density against the change of variables, and as a density."""
+"""The policies' densities: against the change of variables, torch's own, and as densities."""
 
 import math
 
 import torch
 
-from pyslsac.nn import TanhGaussian
+from pyslsac.nn import Gaussian, TanhGaussian
 
 
 def policy(runs: int = 2) -> TanhGaussian:
@@ -42,3 +42,14 @@ def test_far_tails_stay_finite():
     assert (action.abs() <= 1).all()
     std_floor = -20 - 0.5 * math.log(2 * math.pi)
     assert log_prob.max() < -std_floor + 200
+
+
+def test_the_plain_gaussian_is_one():
+    policy = Gaussian(2, 3, 2, 16, [torch.Generator().manual_seed(s) for s in range(2)]).double()
+    policy.log_std.data += torch.tensor([[0.1, -0.3], [0.5, 0.0]])
+    obs, action = torch.randn(2, 7, 3, dtype=torch.float64), 3 * torch.randn(2, 7, 2, dtype=torch.float64)
+    mean, std = policy(obs)
+    assert mean.shape == (2, 7, 2) and std.shape == (2, 1, 2)
+    expected = torch.distributions.Normal(mean, std.expand_as(mean)).log_prob(action).sum(-1)
+    torch.testing.assert_close(policy.log_prob(obs, action), expected)
+    assert mean.abs().max() < 0.2 and abs(std[0, 0, 0].log().item() + 0.4) < 1e-6

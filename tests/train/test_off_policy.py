@@ -20,6 +20,8 @@ class Config:
     batch_size: int = 4
     cost_limit: float = 1.0
     reward_scale: float = 2.0
+    iteration_steps: int = 0
+    cost_steps: int = 1
 
 
 class Agent:
@@ -27,6 +29,9 @@ class Agent:
 
     def __init__(self, config, story):
         self.config, self.story, self.spec = config, story, SPEC
+
+    def observe(self, obs):
+        self.story.append("observe")
 
     def act(self, obs, deterministic=False):
         self.story.append("act")
@@ -84,10 +89,10 @@ def new_loop(**fields):
 def test_order_and_lag():
     loop, story = new_loop()
     loop.step()
-    assert story == ["act", "start", "wait", ("steps", ENVS)]  # an empty replay: nothing to learn from yet
+    assert story == ["observe", "act", "start", "wait", ("steps", ENVS)]  # an empty replay: nothing to learn from yet
     del story[:]
     loop.step()
-    assert story == ["act", "start", *["update"] * ENVS, "wait", ("steps", ENVS)]
+    assert story == ["observe", "act", "start", *["update"] * ENVS, "wait", ("steps", ENVS)]
     assert loop.env_steps == 2 * ENVS and loop.updates == ENVS
 
 
@@ -102,7 +107,8 @@ def test_what_is_stored():
     assert rows[-ENVS:, OBS + ACT].tolist() == [6, 8, 10]  # the reward, scaled
     assert (rows[:, OBS + ACT + 1] == 11).all()  # the cost as the agent wants it
     assert rows[-ENVS:, OBS + ACT + 2].tolist() == [304, 404, 504]  # the true next observation, not the reset's
-    assert rows[-ENVS:, -1].tolist() == [1, 0, 1]  # ended by the task, not by time
+    assert rows[-ENVS:, -2].tolist() == [1, 0, 1]  # ended by the task, not by time
+    assert rows[-ENVS:, -1].tolist() == [1, 1, 1] and rows[-2 * ENVS : -ENVS, -1].tolist() == [0, 0, 0]
     assert [s for s in story if s[0] == "episode"] == [("episode", r, 4.0) for r in (0, 0, 0, 1, 1, 1)]
     assert loop.episodes.last_costs(0) == [4.0] * 3 and loop.episodes.over_limit.tolist() == [3, 3]
 
@@ -126,6 +132,16 @@ def test_updates_per_environment_step(rate, expected):
     for _ in range(11):
         loop.step()
     assert loop.updates == expected
+
+
+def test_iterations_take_a_pass_over_the_replay_each():
+    loop, story = new_loop(iteration_steps=2 * ENVS, start_steps=4 * ENVS, batch_size=4)
+    passes = []
+    for _ in range(8):
+        del story[:]
+        loop.step()
+        passes.append(story.count("update"))
+    assert passes == [0, 0, 1, 0, 3, 0, 4, 0]  # 6, 12 and 18 rows in minibatches of 4, also while actions are random
 
 
 def test_dropped_runs_idle():
