@@ -37,6 +37,7 @@ HEADLINES = {  # bench: part of the names of the cases that the README shows
     "langevin_step": "[4, 256, 6]",
     "philox_normal": " 1,000,000 ",
 }
+MULTIPLIER, LOSS = "Metrics/LagrangeMultiplier", "Loss/Loss_reward_critic"
 BLOCK = re.compile(r"(<!-- generated: (?P<words>[^>]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -159,24 +160,63 @@ def measured() -> str:
     return text
 
 
-def runs() -> str:
-    """Every kept training run: its curves, its last evaluation, and what its constraint did."""
-    pictures = (path.relative_to(ROOT) for path in sorted(RESULTS.rglob("*.png")))
-    curves = "".join(f"![Learning curves of {path.parent.name}]({path})\n\n" for path in pictures)
+def runs(root: str, *names: str) -> str:
+    """Kept training runs, all or those in folders of these names: curves, last evaluation, what the constraint did.
+
+    root: the way from the page to the repository's root, "." or "..".
+    """
+    prefix = "" if root == "." else f"{root}/"
+    pictures = [path for path in sorted(RESULTS.rglob("*.png")) if not names or path.parent.name in names]
+    curves = "".join(
+        f"![Learning curves of {path.parent.name}]({prefix}{path.relative_to(ROOT)})\n\n" for path in pictures
+    )
     rows = []
     for folder, settings, log in kept_runs():
-        evaluation = json.loads((folder / "eval.json").read_text("utf-8"))["evaluations"][-1]
+        if names and folder.parent.name not in names:
+            continue
+        evaluation = last_evaluation(folder)
         rewards, costs = (f"{evaluation[k]['mean']:,.1f} ± {evaluation[k]['std']:,.1f}" for k in ("return", "cost"))
-        multiplier = max(float(row["Metrics/LagrangeMultiplier"]) for row in log)
+        multiplier = max((float(row.get(MULTIPLIER) or 0) for row in log if MULTIPLIER in row), default=None)
         over = f"{float(log[-1]['Metrics/EpisodesOverLimit']):,.0f} of {float(log[-1]['Metrics/Episodes']):,.0f}"
-        link = f"[{settings['task']}](bench/results/{folder.relative_to(RESULTS)}/progress.csv)"
+        link = f"[{settings['task']}]({prefix}bench/results/{folder.relative_to(RESULTS)}/progress.csv)"
         steps, limit = f"{evaluation['env_steps']:,}", f"{settings['agent']['cost_limit']:g}"
         name = f"`{settings['algo']}`, `{settings['preset'] or 'paper'}`"
-        episodes = evaluation["count"]
-        rows.append((link, name, settings["seed"], steps, episodes, rewards, costs, limit, f"{multiplier:.3g}", over))
+        largest = "-" if multiplier is None else f"{multiplier:.3g}"
+        rows.append((link, name, settings["seed"], steps, evaluation["count"], rewards, costs, limit, largest, over))
     header = ("task", "agent, preset", "seed:", "steps:", "evaluation episodes:", "return:", "cost:", "limit:")
     header += ("largest multiplier:", "training episodes over the limit:")
     return curves + (table(header, rows) if rows else "")
+
+
+def last_evaluation(folder: Path) -> dict[str, Any]:
+    evaluation: dict[str, Any] = json.loads((folder / "eval.json").read_text("utf-8"))["evaluations"][-1]
+    return evaluation
+
+
+def learnt(task: str) -> str:
+    """Every agent's kept run of `step` on a task: what it learnt, beside random actions and SL-SAC at as many steps.
+
+    The critics' loss is that of the first epoch with updates and of the last. Training returns and costs are means of
+    the ten episodes before that step.
+    """
+    rows = []
+    for folder, settings, log in kept_runs():
+        step = settings["preset"] == "step"
+        if settings["task"] != task or not (step or folder.parent.name == "half_cheetah"):
+            continue
+        seen = [row for row in log if float(row["TotalEnvSteps"]) <= 40_000]
+        losses = [float(row[LOSS]) for row in seen if row.get(LOSS)]
+        evaluation = last_evaluation(folder)
+        played = (f"{evaluation[k]['mean']:,.1f} ± {evaluation[k]['std']:,.1f}" for k in ("return", "cost"))
+        means = (f"{float(seen[-1][name]):,.1f}" for name in ("Metrics/EpRet", "Metrics/EpCost"))
+        link = f"[`{settings['algo']}`](../bench/results/{folder.relative_to(RESULTS)}/progress.csv)"
+        steps = f"{float(seen[-1]['TotalEnvSteps']):,.0f}"
+        rows.append((link, steps, *means, *(played if step else "--"), f"{losses[0]:,.3g}", f"{losses[-1]:,.3g}"))
+    chance = json.loads((RESULTS / "random" / f"{task}.json").read_text("utf-8"))
+    random = (f"{chance[name]['mean']:,.1f} ± {chance[name]['half_interval']:,.1f}" for name in ("return", "cost"))
+    header = ("agent", "steps:", "training return:", "training cost:", "evaluated return:", "evaluated cost:")
+    header += ("critics' first loss:", "last loss:")
+    return table(header, [*rows, ("random actions, 95 % interval", "-", "-", "-", *random, "-", "-")])
 
 
 def kept_runs() -> Iterator[tuple[Path, dict[str, Any], list[dict[str, str]]]]:
@@ -298,6 +338,7 @@ GENERATORS: dict[str, Callable[..., str]] = {
     "algorithms": algorithms,
     "benches": benches,
     "config": config,
+    "learnt": learnt,
     "measured": measured,
     "metrics": metrics,
     "physics": physics,
