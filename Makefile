@@ -12,7 +12,7 @@ DEMO_OUT ?= runs/demo
 BIN := $(abspath $(VENV))/bin
 PIP := $(BIN)/python -m pip
 PIP_INSTALL := $(PIP) install --quiet --disable-pip-version-check -c requirements/constraints.txt
-CXX_SOURCES = $(shell find csrc tests/cuda_emulation -name '*.h' -o -name '*.cuh' -o -name '*.cpp' -o -name '*.cu' 2>/dev/null)
+CXX_SOURCES = $(shell find csrc tests/cuda_emulation tests/ops -name '*.h' -o -name '*.cuh' -o -name '*.cpp' -o -name '*.cu' 2>/dev/null)
 
 .PHONY: help setup build demo test lint format docs cuda ceilings clean
 .DELETE_ON_ERROR:

@@ -1,7 +1,8 @@
-// Products of bfloat16 summed in float32, with the instruction for them where the processor has it.
+// Products of bfloat16 summed in float32, with matrix tiles or the instruction for them where the processor has these.
 #pragma once
 
-#include "../bfloat16.h"
+#include "amx_tiles.h"
+#include "bf16_tiles.h"
 #include "simd.h"
 
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && \
@@ -49,6 +50,12 @@ inline void bf16_product_fast(const Bfloat16* left, int64_t stride, const Bfloat
 // out [rows, 32] = left [rows, depth] times one packed panel; depth is even.
 inline void bf16_product(const Bfloat16* left, int64_t stride, const Bfloat16* packed, int64_t depth, float* out,
                          int64_t out_stride, int64_t rows) {
+#ifdef MATRIX_TILES
+  if (depth % 32 == 0 && AmxTiles::available()) {
+    const int64_t done = tile_product<AmxTiles>(left, stride, packed, depth, out, out_stride, rows);
+    left += done * stride, out += done * out_stride, rows -= done;
+  }
+#endif
 #ifdef BF16_INSTRUCTION
   static const bool fast = __builtin_cpu_supports("avx512bf16");
   if (fast) return bf16_product_fast(left, stride, packed, depth, out, out_stride, rows);

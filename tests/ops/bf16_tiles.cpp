@@ -1,0 +1,60 @@
+// tile_product over registers in memory that do what the processor's are documented to do, and the real ones to
+// compile.
+#include "../../csrc/cpu/bf16_tiles.h"
+
+#include <cstring>
+
+#include "../../csrc/cpu/amx_tiles.h"
+
+namespace pyslsac {
+
+struct MemoryTiles {
+  unsigned char tile[8][16][64];
+  MemoryTiles() { memset(tile, 0xFF, sizeof tile); }  // NaN until something is loaded
+
+  template <int t>
+  void zero() {
+    memset(tile[t], 0, sizeof tile[t]);
+  }
+  template <int t>
+  void load(const void* from, int64_t stride) {
+    for (int i = 0; i < 16; ++i) memcpy(tile[t][i], static_cast<const unsigned char*>(from) + i * stride, 64);
+  }
+  template <int t>
+  void store(void* to, int64_t stride) {
+    for (int i = 0; i < 16; ++i) memcpy(static_cast<unsigned char*>(to) + i * stride, tile[t][i], 64);
+  }
+  // sum[m][n] += x[m][2k] y[k][2n] + x[m][2k + 1] y[k][2n + 1]: TDPBF16PS.
+  template <int sum, int x, int y>
+  void add() {
+    for (int m = 0; m < 16; ++m)
+      for (int n = 0; n < 16; ++n) {
+        float total;
+        memcpy(&total, &tile[sum][m][4 * n], 4);
+        for (int k = 0; k < 32; ++k) total += half(tile[x][m], k) * half(tile[y][k / 2], 2 * n + k % 2);
+        memcpy(&tile[sum][m][4 * n], &total, 4);
+      }
+  }
+  static float half(const unsigned char* row, int i) {
+    Bfloat16 value;
+    memcpy(&value, row + 2 * i, 2);
+    return widen(value);
+  }
+};
+
+extern "C" int64_t product(const uint16_t* left, int64_t stride, const uint16_t* packed, int64_t depth, float* out,
+                           int64_t out_stride, int64_t rows) {
+  return tile_product<MemoryTiles>(reinterpret_cast<const Bfloat16*>(left), stride,
+                                   reinterpret_cast<const Bfloat16*>(packed), depth, out, out_stride, rows);
+}
+
+#ifdef MATRIX_TILES
+extern "C" int available() { return AmxTiles::available(); }
+extern "C" int64_t processor_product(const uint16_t* left, int64_t stride, const uint16_t* packed, int64_t depth,
+                                     float* out, int64_t out_stride, int64_t rows) {
+  return tile_product<AmxTiles>(reinterpret_cast<const Bfloat16*>(left), stride,
+                                reinterpret_cast<const Bfloat16*>(packed), depth, out, out_stride, rows);
+}
+#endif
+
+}  // namespace pyslsac

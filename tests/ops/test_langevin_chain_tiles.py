@@ -1,0 +1,54 @@
+"""The bfloat16 products in matrix tiles, over registers in memory: every processor can check their loads and stores.
+
+Where the processor has such tiles they are run as well.
+"""
+
+import ctypes
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+SOURCE = Path(__file__).parent / "bf16_tiles.cpp"
+pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
+    out = tmp_path_factory.mktemp("tiles") / "tiles.so"
+    flags = ["-std=c++17", "-O1", "-shared", "-fPIC", "-Wall", "-Werror"]
+    subprocess.run(["g++", *flags, str(SOURCE), "-o", str(out)], check=True)
+    return ctypes.CDLL(str(out))
+
+
+def bits(x: torch.Tensor) -> np.ndarray:
+    return x.view(torch.int16).numpy().view(np.uint16).copy()
+
+
+def packed(matrix: torch.Tensor) -> torch.Tensor:
+    """[depth, 32] with rows 2j and 2j + 1 interleaved, as the chain packs a panel."""
+    return matrix.unflatten(0, (-1, 2)).transpose(1, 2).contiguous()
+
+
+@pytest.mark.parametrize("rows", [0, 31, 32, 33, 64, 95])
+@pytest.mark.parametrize("depth", [32, 96, 256])
+def test_products_of_whole_tiles(library: ctypes.CDLL, rows: int, depth: int) -> None:
+    stride, out_stride, whole = depth + 32, 48, rows // 32 * 32
+    left, right = torch.randn(rows, stride).bfloat16(), torch.randn(depth, 32).bfloat16()
+    expected = left[:, :depth].double() @ right.double()
+    functions = [library.product]
+    if getattr(library, "available", lambda: 0)():
+        functions.append(library.processor_product)
+    for function in functions:
+        function.restype = ctypes.c_int64
+        out = np.full((rows + 1, out_stride), np.nan, np.float32)
+        from_left, from_right = bits(left), bits(packed(right))
+        sizes = [ctypes.c_int64(n) for n in (stride, depth, out_stride, rows)]
+        pointers = [ctypes.c_void_p(array.ctypes.data) for array in (from_left, from_right, out)]
+        done = function(pointers[0], sizes[0], pointers[1], sizes[1], pointers[2], sizes[2], sizes[3])
+        assert done == whole
+        assert np.isnan(out[whole:]).all() and np.isnan(out[:, 32:]).all()  # nothing else was written
+        np.testing.assert_allclose(out[:whole, :32], expected[:whole].numpy(), rtol=1e-4, atol=1e-4)
