@@ -1,14 +1,16 @@
-"""One gradient update of SL-SAC against the plain separate-networks version, and runs in lockstep against runs apart.
+"""One gradient update of every agent against the same algorithm written plainly, and runs in lockstep against apart.
 
-Paper networks: E = 3 twin pairs, 2 x 256, 32 quantiles, batch 256. A call is `policy_delay` updates, so that each holds
-one move of the actor and the targets; both sides draw their random numbers inside the call.
+The plain versions in `oracle/` have separate networks, Python loops and autograd. Both sides work at the paper's sizes
+and draw their random numbers inside the call. SL-SAC's call is `policy_delay` updates, so that each holds one move of
+the actor and the targets.
 """
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from _timing import main
-from oracle import sl_sac as oracle
+from oracle import algd, cvpo, lac, nc_lql, sl_sac
 
 from pyslsac import make_agent
 from pyslsac.data import Batch, Spec
@@ -16,6 +18,15 @@ from pyslsac.data import Batch, Spec
 TASKS = {"HalfCheetah": Spec(obs_dim=17, act_dim=6), "Ant": Spec(obs_dim=27, act_dim=8)}
 SMALL = dict(width=32, quantiles=4, target_quantiles=4, risk_quantiles=4)
 RUNS = 4
+Rivals = dict[str, Callable[[], object]]
+FAMILY: dict[str, Callable[..., Any]] = {  # what makes the plain version, from the sizes and the agent's changed fields
+    "lac": lambda obs, act, **config: lac.LAC(obs, act, lac.Config(**config)),
+    "cvpo": lambda obs, act, **config: cvpo.CVPO(obs, act, cvpo.Config(**config)),
+    "nc-lql": lambda obs, act, **config: nc_lql.NCLQL(obs, act, nc_lql.Config(**config)),
+    "safe-nc-lql": lambda obs, act, **config: nc_lql.NCLQL(obs, act, nc_lql.Config(constrained=True, **config)),
+    "lql": lambda obs, act, **config: nc_lql.NCLQL(obs, act, nc_lql.LQLConfig(**config)),
+    "algd": lambda obs, act, **config: algd.ALGD(obs, act, algd.Config(**config)),
+}
 
 
 def random_batch(spec: Spec, runs: int, size: int, device: torch.device) -> Batch:
@@ -30,7 +41,7 @@ def random_batch(spec: Spec, runs: int, size: int, device: torch.device) -> Batc
     )
 
 
-def cases(device: torch.device, quick: bool) -> Iterator[tuple[str, dict[str, Callable[[], object]]]]:
+def sl_sac_cases(device: torch.device, quick: bool) -> Iterator[tuple[str, Rivals]]:
     options = SMALL if quick else {}
     for task, spec in TASKS.items():
         one, many = (random_batch(spec, runs, 32 if quick else 256, device) for runs in (1, RUNS))
@@ -38,14 +49,14 @@ def cases(device: torch.device, quick: bool) -> Iterator[tuple[str, dict[str, Ca
             config = options | {"policy_delay": delay}
             agent = make_agent("sl-sac", spec, config, device=device)
             with torch.device(device):
-                plain = oracle.SLSAC(spec.obs_dim, spec.act_dim, oracle.Config(**config))
+                plain = sl_sac.SLSAC(spec.obs_dim, spec.act_dim, sl_sac.Config(**config))
 
             def repeat(update: Callable[[Batch], object], batch: Batch, delay: int = delay) -> None:
                 for _ in range(delay):
                     update(batch)
 
             yield (
-                f"{task}, actor every {'update' if delay == 1 else f'{delay} updates'}, {delay} updates a call",
+                f"sl-sac, {task}, actor every {'update' if delay == 1 else f'{delay} updates'}, {delay} updates a call",
                 {
                     "sl-sac": lambda repeat=repeat, agent=agent, one=one: repeat(agent.update, one),
                     "separate networks": lambda repeat=repeat, plain=plain, one=one: repeat(plain.update, one),
@@ -54,7 +65,7 @@ def cases(device: torch.device, quick: bool) -> Iterator[tuple[str, dict[str, Ca
         lockstep = make_agent("sl-sac", spec, options, runs=RUNS, device=device)
         apart = [make_agent("sl-sac", spec, options, device=device, seed=run) for run in range(RUNS)]
         yield (
-            f"{task}, {RUNS} runs, 2 updates of each a call",
+            f"sl-sac, {task}, {RUNS} runs, 2 updates of each a call",
             {
                 f"{RUNS} runs in lockstep": lambda agent=lockstep, many=many: [agent.update(many) for _ in range(2)],
                 f"{RUNS} agents, one after another": lambda agents=apart, one=one: [
@@ -62,6 +73,28 @@ def cases(device: torch.device, quick: bool) -> Iterator[tuple[str, dict[str, Ca
                 ],
             },
         )
+
+
+def family_cases(device: torch.device, quick: bool) -> Iterator[tuple[str, Rivals]]:
+    spec = TASKS["HalfCheetah"]
+    batch = random_batch(spec, 1, 32 if quick else 256, device)
+    for name, plain_version in FAMILY.items():
+        config: dict[str, Any] = dict(width=64) if quick else {}
+        agent = make_agent(name, spec, config, device=device)
+        with torch.device(device):
+            plain = plain_version(spec.obs_dim, spec.act_dim, **config)
+        yield (
+            f"{name}, HalfCheetah",
+            {
+                name: lambda agent=agent: agent.update(batch),
+                "separate networks": lambda plain=plain: plain.update(batch),
+            },
+        )
+
+
+def cases(device: torch.device, quick: bool) -> Iterator[tuple[str, Rivals]]:
+    yield from sl_sac_cases(device, quick)
+    yield from family_cases(device, quick)
 
 
 if __name__ == "__main__":

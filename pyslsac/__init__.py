@@ -11,7 +11,7 @@ import importlib.util
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pyslsac import agents, data, envs, nn, ops, optim, plots, safety
+    from pyslsac import agents, data, envs, nn, ops, optim, plots, safety, sampling
     from pyslsac.agents import make_agent
     from pyslsac.train.policy import load_policy
     from pyslsac.train.run import TrainResult, train
@@ -31,6 +31,7 @@ __all__ = [
     "optim",
     "plots",
     "safety",
+    "sampling",
     "train",
 ]
 

@@ -9,15 +9,59 @@ from typing import Any
 
 import torch
 
-from pyslsac.agents import sl_sac
+from pyslsac.agents import algd, cvpo, lac, lql, nc_lql, safe_nc_lql, sl_sac
+from pyslsac.agents.algd import ALGD, ALGDConfig
 from pyslsac.agents.base import Agent, OffPolicyConfig, map_runs, stack_runs
+from pyslsac.agents.cvpo import CVPO, CVPOConfig
+from pyslsac.agents.lac import LAC, LACConfig
+from pyslsac.agents.lql import LQL, LQLConfig
+from pyslsac.agents.nc_lql import NCLQL, NCLQLConfig
+from pyslsac.agents.safe_nc_lql import SafeNCLQL, SafeNCLQLConfig
 from pyslsac.agents.sl_sac import SLSAC, SLSACConfig
 from pyslsac.data import Spec
 
-AGENTS: dict[str, tuple[type[Agent], type[OffPolicyConfig]]] = {"sl-sac": (SLSAC, SLSACConfig)}
-PRESETS = {"sl-sac": sl_sac.presets}
+AGENTS: dict[str, tuple[type[Agent], type[OffPolicyConfig]]] = {
+    "sl-sac": (SLSAC, SLSACConfig),
+    "cvpo": (CVPO, CVPOConfig),
+    "lac": (LAC, LACConfig),
+    "nc-lql": (NCLQL, NCLQLConfig),
+    "lql": (LQL, LQLConfig),
+    "safe-nc-lql": (SafeNCLQL, SafeNCLQLConfig),
+    "algd": (ALGD, ALGDConfig),
+}
+PRESETS = {
+    "sl-sac": sl_sac.presets,
+    "cvpo": cvpo.presets,
+    "lac": lac.presets,
+    "nc-lql": nc_lql.presets,
+    "lql": lql.presets,
+    "safe-nc-lql": safe_nc_lql.presets,
+    "algd": algd.presets,
+}
 
-__all__ = ["AGENTS", "PRESETS", "SLSAC", "Agent", "SLSACConfig", "config_for", "make_agent", "map_runs", "stack_runs"]
+__all__ = [
+    "AGENTS",
+    "ALGD",
+    "CVPO",
+    "LAC",
+    "LQL",
+    "NCLQL",
+    "PRESETS",
+    "SLSAC",
+    "ALGDConfig",
+    "Agent",
+    "CVPOConfig",
+    "LACConfig",
+    "LQLConfig",
+    "NCLQLConfig",
+    "SLSACConfig",
+    "SafeNCLQL",
+    "SafeNCLQLConfig",
+    "config_for",
+    "make_agent",
+    "map_runs",
+    "stack_runs",
+]
 
 
 def _lookup(kind: str, name: str, known: Mapping[str, Any]) -> Any:

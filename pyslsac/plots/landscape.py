@@ -36,7 +36,7 @@ class Landscape:
             value = getattr(self, name)
             if value.ndim != dims or value.shape[-1] != 2:
                 raise ValueError(
-                    f"Landscape.{name}: got shape {value.shape}, wanted {dims} axes, of which the last is 2"
+                    f"Landscape.{name}: got shape {value.shape}, wanted {dims} axes, the last of them 2 long"
                 )
 
 

@@ -1,7 +1,24 @@
 """Constraints: budgets, multipliers, CVaR and the theorems about them."""
 
+from pyslsac.safety.augmented import augmented_penalty, effective_multiplier, penalty_and_slope, pessimistic
 from pyslsac.safety.budget import budget
-from pyslsac.safety.multiplier import CostWindow, Multiplier
+from pyslsac.safety.dual import Dual
+from pyslsac.safety.means import Means
+from pyslsac.safety.multiplier import CostWindow, LogMultiplier, Multiplier
 from pyslsac.safety.risk import check_risk_level, empirical_cvar, tail_fractions
 
-__all__ = ["CostWindow", "Multiplier", "budget", "check_risk_level", "empirical_cvar", "tail_fractions"]
+__all__ = [
+    "CostWindow",
+    "Dual",
+    "LogMultiplier",
+    "Means",
+    "Multiplier",
+    "augmented_penalty",
+    "budget",
+    "check_risk_level",
+    "effective_multiplier",
+    "empirical_cvar",
+    "penalty_and_slope",
+    "pessimistic",
+    "tail_fractions",
+]

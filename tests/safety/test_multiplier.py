@@ -16,6 +16,24 @@ def test_plain_ascent_by_hand():
     torch.testing.assert_close(multiplier.value, torch.tensor([0.9, 0.3, 0.6], dtype=torch.float64))
 
 
+def test_the_cap_moves_with_each_run_and_comes_back():
+    multiplier = Multiplier(3, init=0.0, lr=1.0, maximum=2.0)
+    multiplier.ascend(torch.tensor([9.0, 1.0, 5.0]))
+    assert multiplier.value.tolist() == [2.0, 1.0, 2.0]
+    multiplier.move_maximum(torch.tensor([3.0, math.nan, math.inf]))  # the last two know nothing new
+    assert multiplier.maximum.tolist() == [3.0, 2.0, 2.0]
+    other = Multiplier(3, init=0.0, lr=1.0, maximum=2.0)
+    other.load_state_dict(multiplier.state_dict())
+    for m in (multiplier, other):
+        m.ascend(torch.tensor([9.0, 9.0, math.nan]))
+        assert m.value.tolist() == [3.0, 2.0, 2.0]
+    multiplier.move_maximum(torch.tensor([0.5, 0.5, 0.5]))
+    assert multiplier.value.tolist() == [3.0, 2.0, 2.0]  # until the next move
+    multiplier.ascend(torch.full((3,), math.nan))
+    assert multiplier.value.tolist() == [0.5, 0.5, 0.5]
+    assert other.maximum.tolist() == [3.0, 2.0, 2.0]  # a state is a copy
+
+
 def test_adams_first_step_is_its_rate_whatever_the_violation():
     multiplier = Multiplier(2, init=1e-3, lr=1e-5, optimizer="adam")
     multiplier.ascend(torch.tensor([500.0, -0.2]))

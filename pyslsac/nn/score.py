@@ -1,0 +1,49 @@
+"""The score network of a diffusion policy, conditioned on the noise level by a learned table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pyslsac.nn.ensemble import Ensemble, StackedLinear
+
+
+class ScoreNetwork(nn.Module):
+    """φ(s, a, k), one perceptron a run with three hidden layers on [s, a, table[k]].
+
+    table [R, levels, embedding] starts as torch.nn.Embedding does, from N(0, 1). `compute` is the dtype of the hidden
+    layers. Source: ALGD's released code (3 x 128 ReLU, 16 numbers a level).
+    """
+
+    def __init__(
+        self,
+        runs: int,
+        obs_dim: int,
+        act_dim: int,
+        width: int,
+        levels: int,
+        generators: Sequence[torch.Generator],
+        *,
+        embedding: int = 16,
+        compute: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        self.table = nn.Parameter(torch.stack([torch.randn(levels, embedding, generator=g) for g in generators]))
+        sizes = (obs_dim + act_dim + embedding, width, width, width, act_dim)
+        self.network = Ensemble((runs,), sizes, generators, compute=compute)
+
+    def forward(self, obs: Tensor, action: Tensor, level: int | Tensor) -> Tensor:
+        """φ [R, B, A] for obs [R, B, S], action [R, B, A] and one level, or one of each row: int64 [R, B]."""
+        if isinstance(level, int):
+            embedded = self.table[:, level].unsqueeze(1).expand(-1, obs.shape[1], -1)  # [R, B, embedding]
+        else:  # a product, whose gradient is one too: the same sums on every device
+            embedded = torch.bmm(F.one_hot(level, self.table.shape[1]).to(self.table.dtype), self.table)
+        return self.network(torch.cat([obs, action, embedded], dim=-1))
+
+    def tensors(self) -> tuple[Tensor, list[Tensor]]:
+        """The table, and weight and bias of every layer in turn: what a chain of scores is computed from at once."""
+        layers = [layer for layer in self.network.layers if isinstance(layer, StackedLinear)]
+        return self.table, [tensor for layer in layers for tensor in (layer.weight, layer.bias)]
