@@ -17,7 +17,7 @@ TOYS: dict[str, tuple[ModuleType, float, float]] = {  # task: where its optimum 
     "pyslsac/LinearQuadratic-v0": (linear_quadratic, 6.0, 10.0),
 }
 UNCONSTRAINED = {"nc-lql", "lql"}  # these agents see no cost: their optimum is the one under a limit that does not bind
-AS_IT_ACTS = {"algd"}  # judged by what it does in the last thousand steps, for its law and not a mode is what it learns
+AS_IT_ACTS = {"algd", "safe-nc-lql"}  # judged by what they do in the last thousand steps: they learn a law, not a mode
 SHORT = dict(batch_size=64, start_steps=500, steps_per_epoch=250)
 SETTINGS: dict[str, tuple[dict[str, Any], dict[str, dict[str, Any]]]] = {  # agent: for both tasks, for each
     "sl-sac": (
@@ -85,7 +85,7 @@ SETTINGS: dict[str, tuple[dict[str, Any], dict[str, dict[str, Any]]]] = {  # age
         ),
         {
             "pyslsac/Bandit-v0": dict(multiplier_lr=5e-3),
-            "pyslsac/LinearQuadratic-v0": dict(multiplier_lr=5e-4, gamma=0.9, cost_gamma=0.9),
+            "pyslsac/LinearQuadratic-v0": dict(multiplier_lr=1.5e-3, gamma=0.9, cost_gamma=0.9),
         },
     ),
 }  # fmt: skip
