@@ -412,4 +412,4 @@ def metrics() -> Iterator[tuple[str, str]]:
 
 def console() -> Console:
     """Where tables go: as wide as the terminal, and wide enough for them where there is none."""
-    return Console(width=None if sys.stdout.isatty() else 140)
+    return Console(width=None if sys.stdout.isatty() else 200)
