@@ -120,14 +120,18 @@ def leave_out(name: str, error: Exception) -> None:
 
 
 def device_name(device: torch.device) -> str:
-    """The GPU's or the processor's name, as its maker writes it, with the cores that we may use."""
+    """The GPU's or the processor's name, as its maker writes it, with the cores that we may use.
+
+    Some makers write one name for processors with and without AVX512: those without it say what they have.
+    """
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{model}, {cores} cores"
+    level = torch.backends.cpu.get_cpu_capability()
+    return f"{model}, {cores} cores" if level == "AVX512" else f"{model} ({level}), {cores} cores"
 
 
 def facts(device: torch.device) -> dict[str, object]:
