@@ -4,8 +4,9 @@ from pyslsac.safety.augmented import augmented_penalty, effective_multiplier, pe
 from pyslsac.safety.budget import budget
 from pyslsac.safety.dual import Dual
 from pyslsac.safety.means import Means
-from pyslsac.safety.multiplier import CostWindow, LogMultiplier, Multiplier
+from pyslsac.safety.multiplier import LogMultiplier, Multiplier
 from pyslsac.safety.risk import check_risk_level, empirical_cvar, tail_fractions
+from pyslsac.safety.window import CostWindow
 
 __all__ = [
     "CostWindow",

@@ -1,16 +1,13 @@
-"""Lagrange multipliers, one a run, and the windows of episode costs that drive them."""
+"""Lagrange multipliers, one a run: the rules by which they move."""
 
 from __future__ import annotations
 
 import copy
 import math
-from collections import deque
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
-
-from pyslsac.safety.risk import empirical_cvar
 
 MultiplierOptimizer = Literal["sgd", "adam"]
 
@@ -63,36 +60,6 @@ class Multiplier:
         self.value.copy_(state["value"])
         self.maximum.copy_(state["maximum"])
         self.optimizer.load_state_dict(state["optimizer"])
-
-
-class CostWindow:
-    """The last W undiscounted training-episode costs of every run."""
-
-    def __init__(self, runs: int, length: int) -> None:
-        if length < 1:
-            raise ValueError(f"CostWindow: length is {length}, wanted at least 1")
-        self.length = length
-        self.costs: list[deque[float]] = [deque(maxlen=length) for _ in range(runs)]
-
-    def append(self, run: int, cost: float) -> None:
-        self.costs[run].append(float(cost))
-
-    def cvar(self, risk_level: float) -> Tensor:
-        """CVaR of each run's window [R], float64; NaN before a run's first episode has ended."""
-        values = [
-            empirical_cvar(torch.tensor(list(costs), dtype=torch.float64), risk_level).item() if costs else math.nan
-            for costs in self.costs
-        ]
-        return torch.tensor(values, dtype=torch.float64)
-
-    def state_dict(self) -> dict[str, Any]:
-        padded = [list(costs) + [math.nan] * (self.length - len(costs)) for costs in self.costs]
-        return {"costs": torch.tensor(padded, dtype=torch.float64)}  # [R, W], NaN where there is no episode yet
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        for costs, saved in zip(self.costs, state["costs"].tolist(), strict=True):
-            costs.clear()
-            costs.extend(cost for cost in saved if not math.isnan(cost))
 
 
 class LogMultiplier:
