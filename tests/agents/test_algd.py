@@ -1,42 +1,25 @@
-"""ALGD: its energy, targets and multipliers are what they claim, runs do not leak, states come back."""
+"""ALGD: its energy, targets and multipliers are what they claim; presets and bad settings."""
 
 from __future__ import annotations
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pyslsac import make_agent
-from pyslsac.agents.algd import ALGD
-from pyslsac.data import Batch, NStepBatch, Spec
+from pyslsac.agents import config_for
+from pyslsac.agents.algd import ALGD, ALGDConfig
+from pyslsac.data import NStepBatch
 from pyslsac.safety import budget
+from tests.agents.contract import SPEC, batch_of, moved, weights
 
-SPEC = Spec(obs_dim=4, act_dim=2, horizon=10)
 SMALL = dict(width=16, score_width=16, level_embedding=4, cost_ensemble=3, cost_limit=2.0)
 PRINCIPLED = dict(score="principled", samples=6, temperature=0.1)
 
 
 def agent_of(runs: int = 1, seed: int = 0, **config) -> ALGD:
     return make_agent("algd", SPEC, SMALL | config, runs=runs, seed=seed)
-
-
-def batch_of(runs: int = 1, seed: int = 0, size: int = 8) -> Batch:
-    """Random transitions; run r's depend on seed + r alone."""
-    parts = []
-    for run in range(runs):
-        g = torch.Generator().manual_seed(1000 + seed + run)
-        obs, next_obs = torch.randn(size, 4, generator=g), torch.randn(size, 4, generator=g)
-        action, reward = torch.rand(size, 2, generator=g) * 2 - 1, torch.randn(size, generator=g)
-        cost = torch.rand(size, generator=g)
-        parts.append((obs, action, reward, cost, next_obs, (torch.rand(size, generator=g) < 0.3).float()))
-    return Batch(*(torch.stack(values) for values in zip(*parts, strict=True)))
-
-
-def weights(part: torch.nn.Module) -> list[torch.Tensor]:
-    return [parameter.detach().clone() for parameter in part.parameters()]
-
-
-def moved(before: list[torch.Tensor], part: torch.nn.Module) -> bool:
-    return any(not torch.equal(old, new) for old, new in zip(before, part.parameters(), strict=True))
 
 
 @pytest.mark.parametrize("multiplier", [0.0, 0.8])
@@ -138,3 +121,56 @@ def test_acting(options):
     assert torch.equal(mode, agent.act(obs, deterministic=True)) and not torch.equal(first, second)
     still = agent.chain(obs, torch.zeros(2, 5, 50, 2))[0]
     assert torch.equal(mode, still.detach()) and first.std() > 3 * mode.std()
+
+
+def test_presets():
+    assert config_for("algd") == config_for("algd", "paper") == ALGDConfig()
+    step = config_for("algd", "step")
+    assert (step.start_steps, step.updates_per_step, step.score, step.samples) == (2_000, 2, "faithful", 4)
+    principled = config_for("algd", "principled")
+    assert (principled.score, principled.samples, principled.updates_per_step) == ("principled", 32, 10)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: config_for("algb"), "did you mean 'algd'"),
+        (lambda: agent_of(score="principle"), "wanted one of faithful, principled"),
+        (lambda: agent_of(lagrangian="full"), "lagrangian: got 'full'"),
+        (lambda: agent_of(multiplier_rule="window"), "wanted one of replay, episodes"),
+        (lambda: agent_of(samples=0), "samples"),
+        (lambda: agent_of(levels=0), "levels"),
+        (lambda: agent_of(rho=0.0), "rho"),
+        (lambda: agent_of(temperature=0.0), "temperature"),
+        (lambda: agent_of(strongest_noise=0.001), "strongest_noise"),
+        (lambda: agent_of(gamma=1.5), "gamma"),
+        (lambda: agent_of(multiplier_init=0.0), "init"),
+    ],
+)
+def test_bad_input_is_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    score=st.sampled_from(["faithful", "principled"]),
+    lagrangian=st.sampled_from(["augmented", "plain"]),
+    rule=st.sampled_from(["replay", "episodes"]),
+    precision=st.sampled_from(["fp32", "bf16", "fp64"]),
+    levels=st.integers(1, 6),
+    samples=st.integers(1, 5),
+    ensemble=st.integers(1, 4),
+    temperature=st.floats(0.01, 3.0),
+    spread=st.floats(0.0, 2.0),
+)
+def test_any_configuration_takes_a_finite_step(
+    score, lagrangian, rule, precision, levels, samples, ensemble, temperature, spread
+):
+    agent = agent_of(
+        score=score, lagrangian=lagrangian, multiplier_rule=rule, precision=precision, levels=levels, samples=samples,
+        cost_ensemble=ensemble, temperature=temperature, cost_spread=spread,
+    )  # fmt: skip
+    metrics = agent.update(batch_of())
+    assert all(value.isfinite().all() for value in metrics.values())
+    assert all(p.isfinite().all() for p in agent.actor.parameters())

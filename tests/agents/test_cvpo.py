@@ -1,48 +1,24 @@
-"""CVPO: targets and weights by hand, the M-step against the objective spelt out, runs do not leak, states come back."""
+"""CVPO: targets and weights by hand, the M-step against the objective spelt out; presets and bad settings."""
 
 from __future__ import annotations
-
-from collections import Counter
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from pyslsac import make_agent
 from pyslsac.agents import config_for
 from pyslsac.agents.cvpo import CVPO, CVPOConfig
-from pyslsac.data import Batch, NStepBatch, Spec
 from pyslsac.safety.dual import objective
+from tests.agents.contract import SPEC, batch_of, two_steps
 
-SPEC = Spec(obs_dim=4, act_dim=2, horizon=10)
 SMALL = dict(width=16, particles=6, cost_limit=3.0)
 NAMES = ("actor", "critics", "cost_critics", "target_actor", "target_critics", "target_cost_critics")
 
 
 def agent_of(runs: int = 1, seed: int = 0, **config) -> CVPO:
     return make_agent("cvpo", SPEC, SMALL | config, runs=runs, seed=seed)
-
-
-def batch_of(runs: int = 1, seed: int = 0, size: int = 8) -> Batch:
-    """Random transitions; run r's depend on seed + r alone."""
-    parts = []
-    for run in range(runs):
-        g = torch.Generator().manual_seed(1000 + seed + run)
-        obs, next_obs = torch.randn(size, 4, generator=g), torch.randn(size, 4, generator=g)
-        action, reward = torch.rand(size, 2, generator=g) * 2 - 1, torch.randn(size, generator=g)
-        cost = torch.rand(size, generator=g)
-        parts.append((obs, action, reward, cost, next_obs, (torch.rand(size, generator=g) < 0.3).float()))
-    return Batch(*(torch.stack(values) for values in zip(*parts, strict=True)))
-
-
-def two_steps(batch: Batch) -> NStepBatch:
-    """The batch with costs of two steps."""
-    rows = batch.reward.shape
-    costs = torch.stack([batch.cost, torch.full(rows, 0.5)], -1)
-    first = (batch.obs, batch.action, batch.reward, batch.cost, batch.next_obs, batch.terminated)
-    return NStepBatch(*first, costs, torch.full(rows, 2.0), batch.next_obs + 1, 1 - batch.terminated)
 
 
 def test_targets_by_hand():
@@ -132,73 +108,6 @@ def test_more_weight_on_an_action_moves_the_mean_towards_it():
     shift = agent.actor.latent(batch.obs.double())[0] - before
     assert torch.cosine_similarity(shift.flatten(), (improved.first * improved.log_std.exp()).flatten(), 0) > 0.5
     assert 0 < metrics["Trust/KLMean"] < 0.2
-
-
-@pytest.mark.parametrize("options", [{}, dict(trust_region="clip", dual_optimizer="adam", actor_grad_norm=0.1)])
-def test_runs_do_not_leak_into_one_another(options):
-    together = agent_of(runs=3, seed=5, precision="fp64", polyak=0.1, **options)
-    alone = [agent_of(seed=5 + r, precision="fp64", polyak=0.1, **options) for r in range(3)]
-    for update in range(4):
-        metrics = together.update(batch_of(runs=3, seed=10 * update))
-        single = [agent.update(batch_of(seed=10 * update + r)) for r, agent in enumerate(alone)]
-        for name, values in metrics.items():
-            torch.testing.assert_close(values, torch.cat([m[name] for m in single]), rtol=1e-10, atol=1e-12)
-    obs = torch.randn(3, 6, 4, dtype=torch.float64)
-    actions = torch.cat([agent.act(obs[r : r + 1]) for r, agent in enumerate(alone)])
-    torch.testing.assert_close(together.act(obs), actions, rtol=1e-10, atol=1e-12)
-
-
-class CountOps(TorchDispatchMode):
-    """Counts the operators that are dispatched, by name."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.calls: Counter[str] = Counter()
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        self.calls[str(func)] += 1
-        return func(*args, **(kwargs or {}))
-
-
-def test_four_runs_issue_as_many_operators_as_one():
-    counts = []
-    for runs in (1, 4):
-        agent, batch = agent_of(runs), batch_of(runs, size=40)
-        agent.update(batch)
-        with CountOps() as counter:
-            agent.update(batch)
-            agent.act(batch.obs)
-        counts.append(counter.calls)
-    assert counts[0] == counts[1] and counts[0].total() > 100
-
-
-@pytest.mark.parametrize("options", [{}, dict(trust_region="clip", dual_optimizer="adam")])
-def test_the_state_brings_everything_back_and_a_selection_goes_on(options):
-    one, other = agent_of(2, precision="fp64", **options), agent_of(2, precision="fp64", **options)
-    for update in range(3):
-        one.update(batch_of(2, update))
-    one.act(torch.zeros(2, 1, 4))
-    other.load_state_dict(one.state_dict())
-    second = one.select([1])
-    assert second.seeds == [1] and second.runs == 1
-    metrics = [agent.update(batch_of(2, 9)) for agent in (one, other)]
-    alone = second.update(batch_of(1, 10))
-    for name, values in metrics[0].items():
-        assert torch.equal(values, metrics[1][name])
-        torch.testing.assert_close(alone[name], values[1:], rtol=1e-10, atol=1e-12)
-    for name, values in one.gauges().items():
-        assert torch.equal(values, other.gauges()[name])
-        torch.testing.assert_close(second.gauges()[name], values[1:], rtol=1e-10, atol=1e-12)
-    assert torch.equal(one.act(torch.ones(2, 3, 4)), other.act(torch.ones(2, 3, 4)))
-
-
-def test_everything_moves_and_metrics_are_of_runs():
-    agent = agent_of(2)
-    before = {name: [p.clone() for p in getattr(agent, name).parameters()] for name in NAMES}
-    metrics = agent.update(batch_of(2)) | agent.gauges()
-    assert all(value.shape == (2,) and not value.requires_grad for value in metrics.values())
-    for name in NAMES:
-        assert not any(torch.equal(a, b) for a, b in zip(before[name], getattr(agent, name).parameters(), strict=True))
 
 
 def test_presets():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 
 import pytest
@@ -13,10 +12,9 @@ from hypothesis import strategies as st
 from pyslsac import make_agent
 from pyslsac.agents import config_for
 from pyslsac.agents.lac import LAC, LACConfig
-from pyslsac.data import Batch, NStepBatch, Spec
-from tests.agents.test_sl_sac import CountOps
+from pyslsac.data import Batch, NStepBatch
+from tests.agents.contract import SPEC
 
-SPEC = Spec(obs_dim=4, act_dim=2, horizon=10)
 SMALL = dict(width=16, generator_width=16, chain_steps=3, multiplier_init=0.3)
 NETWORKS = ("generator", "critics", "cost_critics")
 
@@ -105,93 +103,6 @@ def test_divergence_is_that_of_two_gaussians_and_holds_the_generator_back():
     torch.testing.assert_close(agent.generator_divergence(obs), expected)
     loss, metrics = agent.generator_loss(obs, ends)
     torch.testing.assert_close(loss, metrics["Loss/Loss_pi"] + 2 * expected.mean(-1))
-
-
-def test_runs_do_not_leak_into_one_another():
-    options = dict(precision="fp64", step_size=0.01, kl_coef=0.1, grad_cap=3.0, multiplier_interval=10)
-    together = agent_of(runs=3, seed=5, **options)
-    alone = [agent_of(seed=5 + r, **options) for r in range(3)]
-    for update in range(4):
-        batch = batch_of(runs=3, seed=10 * update, steps=2)
-        seen = batch.obs[:, :2]
-        together.observe(seen)
-        metrics, single = together.update(batch), []
-        for r, agent in enumerate(alone):
-            agent.observe(seen[r : r + 1])
-            single.append(agent.update(batch_of(seed=10 * update + r, steps=2)))
-            for who, run in ((together, r), (agent, 0)):
-                who.record_episode(run, 30.0 + r)
-            agent.after_env_steps(6)
-        together.after_env_steps(6)
-        for name, values in metrics.items():
-            torch.testing.assert_close(values, torch.cat([m[name] for m in single]), rtol=1e-10, atol=1e-12)
-    for name, values in together.gauges().items():
-        torch.testing.assert_close(values, torch.cat([agent.gauges()[name] for agent in alone]), rtol=1e-10, atol=1e-12)
-    assert together.multiplier.value.unique().numel() == 3  # each has gone its own way
-    obs = torch.randn(3, 6, 4, dtype=torch.float64)
-    actions = torch.cat([agent.act(obs[r : r + 1]) for r, agent in enumerate(alone)])
-    torch.testing.assert_close(together.act(obs), actions, rtol=1e-10, atol=1e-12)
-
-
-@pytest.mark.parametrize("config", [{}, dict(generator_kl=1.0, grad_cap_scope="sample", obs_normalize=False)])
-def test_four_runs_issue_as_many_operators_as_one(config):
-    counts = []
-    for runs in (1, 4):
-        agent, batch = agent_of(runs, chain_steps=4, **config), batch_of(runs)  # as many moves as runs
-        agent.observe(batch.obs)
-        agent.update(batch)
-        with CountOps() as counter:
-            agent.observe(batch.obs)
-            agent.update(batch)
-            agent.act(batch.obs)
-        counts.append(counter.calls)
-    assert counts[0] == counts[1] and counts[0].total() > 100
-    assert counts[0]["pyslsac.langevin_chain.default"] == 1
-
-
-def test_the_state_brings_everything_back():
-    one = agent_of(2, multiplier_interval=100)
-    for update in range(2):
-        one.observe(batch_of(2, update).obs)
-        one.update(batch_of(2, update))
-    one.act(torch.zeros(2, 1, 4))
-    one.record_episode(1, 90.0)
-    one.after_env_steps(130)  # the cap has moved
-    one.record_episode(0, 80.0)
-    one.update(batch_of(2, 5))
-    state = one.state_dict()
-    kept = copy.deepcopy(state)
-    other = LAC(SPEC, one.config, one.seeds)
-    other.load_state_dict(state)
-    for agent in (one, other):
-        agent.update(batch_of(2, 9))
-        agent.after_env_steps(100)
-    gauges = one.gauges()
-    assert all(torch.equal(value, other.gauges()[name]) for name, value in gauges.items())
-    assert gauges["Metrics/MultiplierMax"].ne(2.0).all()
-    for name in NETWORKS:
-        for a, b in zip(getattr(one, name).parameters(), getattr(other, name).parameters(), strict=True):
-            assert torch.equal(a, b)
-    assert torch.equal(one.act(torch.ones(2, 3, 4)), other.act(torch.ones(2, 3, 4)))
-    for part in ("multiplier", "chain_values", "obs_normalizer"):
-        tensors = [(a, b) for a, b in zip(state["parts"][part].values(), kept["parts"][part].values(), strict=True)]
-        assert all(torch.equal(a, b) for a, b in tensors if isinstance(a, torch.Tensor))  # a state is a copy
-
-
-def test_a_selection_goes_on_alone():
-    both = agent_of(2, seed=3, precision="fp64")
-    both.observe(batch_of(2).obs)
-    both.update(batch_of(2))
-    both.record_episode(1, 50.0)
-    second = both.select([1])
-    assert second.seeds == [4] and second.runs == 1
-    metrics, alone = both.update(batch_of(2, 7)), second.update(batch_of(1, 8))
-    for name, values in metrics.items():
-        torch.testing.assert_close(alone[name], values[1:], rtol=1e-10, atol=1e-12)
-    both.after_env_steps(20_000)
-    second.after_env_steps(20_000)
-    for name, values in both.gauges().items():
-        torch.testing.assert_close(second.gauges()[name], values[1:], rtol=1e-10, atol=1e-12)
 
 
 def test_presets():

@@ -2,38 +2,21 @@
 
 from __future__ import annotations
 
-import copy
-from collections import Counter
-
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from pyslsac import make_agent
 from pyslsac.agents import config_for
 from pyslsac.agents.nc_lql import NCLQL, NCLQLConfig
-from pyslsac.data import Batch, Spec
+from tests.agents.contract import SPEC, batch_of
 
-SPEC = Spec(obs_dim=4, act_dim=2, horizon=10)
 SMALL = dict(width=16, levels=4, multiplier_init=0.3)
 
 
 def agent_of(runs: int = 1, seed: int = 0, algo: str = "nc-lql", **config) -> NCLQL:
     return make_agent(algo, SPEC, SMALL | config, runs=runs, seed=seed)
-
-
-def batch_of(runs: int = 1, seed: int = 0, size: int = 8) -> Batch:
-    """Random transitions; run r's depend on seed + r alone."""
-    parts = []
-    for run in range(runs):
-        g = torch.Generator().manual_seed(1000 + seed + run)
-        obs, next_obs = torch.randn(size, 4, generator=g), torch.randn(size, 4, generator=g)
-        action, reward = torch.rand(size, 2, generator=g) * 2 - 1, torch.randn(size, generator=g)
-        cost = torch.rand(size, generator=g)
-        parts.append((obs, action, reward, cost, next_obs, (torch.rand(size, generator=g) < 0.3).float()))
-    return Batch(*(torch.stack(values) for values in zip(*parts, strict=True)))
 
 
 def test_targets_are_the_pessimistic_twins_at_the_clean_level():
@@ -117,79 +100,6 @@ def test_the_best_particle_is_kept():
         value = agent.critics(torch.cat([obs.repeat_interleave(5, dim=1), every], -1), 3).amin(1).unflatten(1, (6, 5))
     best = every.unflatten(1, (6, 5)).gather(2, value.argmax(2)[..., None, None].expand(-1, -1, 1, 2)).squeeze(2)
     torch.testing.assert_close(several, best)
-
-
-def test_runs_do_not_leak_into_one_another():
-    config = dict(precision="fp64", constrained=True, particles=2)
-    together, alone = agent_of(runs=3, seed=5, **config), [agent_of(seed=5 + r, **config) for r in range(3)]
-    for update in range(4):
-        metrics = together.update(batch_of(runs=3, seed=10 * update))
-        single = [agent.update(batch_of(seed=10 * update + r)) for r, agent in enumerate(alone)]
-        for name, values in metrics.items():
-            torch.testing.assert_close(values, torch.cat([m[name] for m in single]), rtol=1e-10, atol=1e-12)
-    obs = torch.randn(3, 6, 4, dtype=torch.float64)
-    actions = torch.cat([agent.act(obs[r : r + 1]) for r, agent in enumerate(alone)])
-    torch.testing.assert_close(together.act(obs), actions, rtol=1e-10, atol=1e-12)
-
-
-class CountOps(TorchDispatchMode):
-    """Counts the operators that are dispatched, by name."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.calls: Counter[str] = Counter()
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        self.calls[str(func)] += 1
-        return func(*args, **(kwargs or {}))
-
-
-@pytest.mark.parametrize("config", [{}, dict(constrained=True, particles=3)])
-def test_four_runs_issue_as_many_operators_as_one(config):
-    counts = []
-    for runs in (1, 4):
-        agent, batch = agent_of(runs, **config), batch_of(runs)
-        agent.update(batch)
-        with CountOps() as counter:
-            agent.update(batch)
-            agent.act(batch.obs)
-        counts.append(counter.calls)
-    assert counts[0] == counts[1] and counts[0].total() > 100
-    assert counts[0]["pyslsac.langevin_chain.default"] == 2
-
-
-@pytest.mark.parametrize("config", [{}, dict(constrained=True, multiplier_optimizer="adam", multiplier_warmup=10)])
-def test_the_state_brings_everything_back(config):
-    one = agent_of(2, **config)
-    for update in range(3):
-        one.update(batch_of(2, update))
-    one.act(torch.zeros(2, 1, 4))
-    one.record_episode(1, 40.0)
-    state = one.state_dict()
-    frozen_state = copy.deepcopy(state)
-    other = agent_of(2, seed=0, **config)
-    other.load_state_dict(state)
-    for agent in (one, other):
-        agent.update(batch_of(2, 9))
-        agent.after_env_steps(20)
-    for name, value in one.gauges().items():
-        torch.testing.assert_close(value, other.gauges()[name], rtol=0, atol=0, equal_nan=True)
-    for part in ("critics", "target_critics"):
-        pairs = zip(getattr(one, part).parameters(), getattr(other, part).parameters(), strict=True)
-        assert all(torch.equal(a, b) for a, b in pairs)
-    assert torch.equal(one.act(torch.ones(2, 3, 4)), other.act(torch.ones(2, 3, 4)))
-    for a, b in zip(state["parts"]["critics"].values(), frozen_state["parts"]["critics"].values(), strict=True):
-        assert torch.equal(a, b)  # a state is a copy: updates do not reach into it
-
-
-def test_a_selection_goes_on_alone():
-    both = agent_of(2, seed=3, precision="fp64")
-    both.update(batch_of(2))
-    second = both.select([1])
-    assert second.seeds == [4] and second.runs == 1
-    metrics, alone = both.update(batch_of(2, 7)), second.update(batch_of(1, 8))
-    for name, values in metrics.items():
-        torch.testing.assert_close(alone[name], values[1:], rtol=1e-10, atol=1e-12)
 
 
 def test_presets():

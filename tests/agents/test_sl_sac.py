@@ -1,47 +1,22 @@
-"""SL-SAC: what it is made of moves when it should, runs do not leak, states come back."""
+"""SL-SAC: what it is made of moves when it should; presets and bad settings."""
 
 from __future__ import annotations
-
-import copy
-from collections import Counter
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from pyslsac import make_agent
 from pyslsac.agents import config_for
 from pyslsac.agents.sl_sac import SLSAC, SLSACConfig
-from pyslsac.data import Batch, Spec
+from tests.agents.contract import SPEC, batch_of, moved, weights
 
-SPEC = Spec(obs_dim=4, act_dim=2, horizon=10)
 SMALL = dict(width=16, ensemble=2, quantiles=6, target_quantiles=5, risk_quantiles=4, cosines=8, multiplier_init=0.3)
 
 
 def agent_of(runs: int = 1, seed: int = 0, **config) -> SLSAC:
     return make_agent("sl-sac", SPEC, SMALL | config, runs=runs, seed=seed)
-
-
-def batch_of(runs: int = 1, seed: int = 0, size: int = 8) -> Batch:
-    """Random transitions; run r's depend on seed + r alone."""
-    parts = []
-    for run in range(runs):
-        g = torch.Generator().manual_seed(1000 + seed + run)
-        obs, next_obs = torch.randn(size, 4, generator=g), torch.randn(size, 4, generator=g)
-        action, reward = torch.rand(size, 2, generator=g) * 2 - 1, torch.randn(size, generator=g)
-        cost = torch.rand(size, generator=g)
-        parts.append((obs, action, reward, cost, next_obs, (torch.rand(size, generator=g) < 0.3).float()))
-    return Batch(*(torch.stack(values) for values in zip(*parts, strict=True)))
-
-
-def weights(part: torch.nn.Module) -> list[torch.Tensor]:
-    return [parameter.detach().clone() for parameter in part.parameters()]
-
-
-def moved(before: list[torch.Tensor], part: torch.nn.Module) -> bool:
-    return any(not torch.equal(old, new) for old, new in zip(before, part.parameters(), strict=True))
 
 
 def test_actor_and_targets_move_every_second_update():
@@ -82,80 +57,6 @@ def test_the_actor_pays_for_the_tail(level):
     tau = draws.risk_tau
     assert tau.min() >= 1 - level and tau.max() <= 1
     assert tau.mean().item() == pytest.approx(1 - level / 2, abs=4 * level / (12 * tau.numel()) ** 0.5)
-
-
-def test_runs_do_not_leak_into_one_another():
-    together = agent_of(runs=3, seed=5, precision="fp64", policy_delay=1, alpha="auto", temperature=1e-6)
-    alone = [agent_of(seed=5 + r, precision="fp64", policy_delay=1, alpha="auto", temperature=1e-6) for r in range(3)]
-    for update in range(5):
-        metrics = together.update(batch_of(runs=3, seed=10 * update))
-        single = [agent.update(batch_of(seed=10 * update + r)) for r, agent in enumerate(alone)]
-        for name, values in metrics.items():
-            torch.testing.assert_close(values, torch.cat([m[name] for m in single]), rtol=1e-10, atol=1e-12)
-    obs = torch.randn(3, 6, 4, dtype=torch.float64)
-    actions = torch.cat([agent.act(obs[r : r + 1]) for r, agent in enumerate(alone)])
-    torch.testing.assert_close(together.act(obs), actions, rtol=1e-10, atol=1e-12)
-
-
-class CountOps(TorchDispatchMode):
-    """Counts the operators that are dispatched, by name."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.calls: Counter[str] = Counter()
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        self.calls[str(func)] += 1
-        return func(*args, **(kwargs or {}))
-
-
-@pytest.mark.parametrize("config", [{}, dict(policy_delay=1, alpha="auto", cost_optimizer="asgld", ensemble=3)])
-def test_four_runs_issue_as_many_operators_as_one(config):
-    counts = []
-    for runs in (1, 4):
-        agent, batch = agent_of(runs, **config), batch_of(runs)
-        agent.update(batch)
-        with CountOps() as counter:
-            agent.update(batch)
-            agent.act(batch.obs)
-        counts.append(counter.calls)
-    assert counts[0] == counts[1] and counts[0].total() > 100
-    assert counts[0]["pyslsac.asgld_.default"] == (2 if config else 1)
-
-
-@pytest.mark.parametrize("config", [{}, dict(alpha="auto", multiplier_optimizer="adam", compensated=True)])
-def test_the_state_brings_everything_back(config):
-    config = config | dict(multiplier_warmup=100)
-    one = agent_of(2, **config)
-    for update in range(3):
-        one.update(batch_of(2, update))
-    one.act(torch.zeros(2, 1, 4))
-    one.record_episode(1, 40.0)
-    state = one.state_dict()
-    frozen_state = copy.deepcopy(state)
-    other = agent_of(2, seed=0, **config)
-    other.load_state_dict(state)
-    for agent in (one, other):
-        agent.update(batch_of(2, 9))
-        agent.after_env_steps(200)
-    for name, value in one.gauges().items():
-        assert torch.equal(value, other.gauges()[name]) or (value.isnan() == other.gauges()[name].isnan()).all()
-    assert all(torch.equal(a, b) for a, b in zip(one.actor.parameters(), other.actor.parameters(), strict=True))
-    assert all(torch.equal(a, b) for a, b in zip(one.critics.parameters(), other.critics.parameters(), strict=True))
-    assert torch.equal(one.act(torch.ones(2, 3, 4)), other.act(torch.ones(2, 3, 4)))
-    for a, b in zip(state["parts"]["critics"].values(), frozen_state["parts"]["critics"].values(), strict=True):
-        assert torch.equal(a, b)  # a state is a copy: updates do not reach into it
-
-
-def test_a_selection_goes_on_alone():
-    both = agent_of(2, seed=3, precision="fp64")
-    both.update(batch_of(2))
-    second = both.select([1])
-    assert second.seeds == [4] and second.runs == 1
-    metrics = both.update(batch_of(2, 7))
-    alone = second.update(batch_of(1, 8))
-    for name, values in metrics.items():
-        torch.testing.assert_close(alone[name], values[1:], rtol=1e-10, atol=1e-12)
 
 
 def test_the_multiplier_waits_then_follows_the_window():
