@@ -7,13 +7,23 @@
 
 namespace pyslsac {
 
-typedef float Lanes __attribute__((vector_size(64)));
+// A panel's columns as vectors of S.
+template <typename S>
+struct Panel {
+  using V = typename VectorOf<float, S::kBytes>::type;
+  static constexpr int kLanes = S::kBytes / sizeof(float), kVectors = kPanel / kLanes;
+};
 
+template <typename S>
 HOST_DEVICE float dot(const float* x, const float* y, int64_t count) {
-  Lanes sum = {};
-  for (int64_t i = 0; i < count; i += 16) sum += load<Lanes>(x + i) * load<Lanes>(y + i);
+  using P = Panel<S>;
+  typename P::V sum[P::kVectors] = {};
+  for (int64_t i = 0; i < count; i += kPanel)
+    UNROLL for (int v = 0; v < P::kVectors; ++v) sum[v] +=
+        load<typename P::V>(x + i + v * P::kLanes) * load<typename P::V>(y + i + v * P::kLanes);
+  UNROLL for (int v = 1; v < P::kVectors; ++v) sum[0] += sum[v];
   float total = 0;
-  UNROLL for (int i = 0; i < 16; ++i) total += sum[i];
+  UNROLL for (int i = 0; i < P::kLanes; ++i) total += sum[0][i];
   return total;
 }
 
@@ -71,6 +81,7 @@ HOST_DEVICE void activate(Activation kind, const float* product, const float* bi
 // Member e's values and slopes.
 template <typename S, typename H>
 HOST_DEVICE void forward(const cpu::ChainMove<H>& args, const Place& at, int64_t e, const Workspace<H>& work) {
+  using P = Panel<S>;
   const LangevinChain& chain = args.chain;
   const ChainGroup& group = chain.group[at.group];
   const PackedMember<H> member = member_of(args, at, e);
@@ -78,10 +89,13 @@ HOST_DEVICE void forward(const cpu::ChainMove<H>& args, const Place& at, int64_t
   for (int64_t i = 0; i < at.rows; ++i) {
     const float *base = member.base + (at.first + i) * width,
                 *action = chain.action + (at.run * chain.batch + at.first + i) * chain.action_dim;
-    for (int64_t c = 0; c < width; c += 16) {
-      Lanes z = load<Lanes>(base + c);
-      for (int64_t j = 0; j < chain.action_dim; ++j) z += action[j] * load<Lanes>(member.action + j * width + c);
-      store(work.product + i * width + c, z);
+    for (int64_t c = 0; c < width; c += kPanel) {
+      typename P::V z[P::kVectors];
+      UNROLL for (int v = 0; v < P::kVectors; ++v) z[v] = load<typename P::V>(base + c + v * P::kLanes);
+      for (int64_t j = 0; j < chain.action_dim; ++j)
+        UNROLL for (int v = 0; v < P::kVectors; ++v) z[v] +=
+            action[j] * load<typename P::V>(member.action + j * width + c + v * P::kLanes);
+      UNROLL for (int v = 0; v < P::kVectors; ++v) store(work.product + i * width + c + v * P::kLanes, z[v]);
     }
   }
   std::fill(work.row, work.row + width, 0.0f);
@@ -101,7 +115,7 @@ HOST_DEVICE void forward(const cpu::ChainMove<H>& args, const Place& at, int64_t
   }
   const float bias = group.bias[hidden][at.run * group.members + e];
   for (int64_t i = 0; i < at.rows; ++i)
-    work.q[e * at.rows + i] = dot(work.product + i * width, member.out, width) + bias;
+    work.q[e * at.rows + i] = dot<S>(work.product + i * width, member.out, width) + bias;
 }
 
 template <typename H, typename V>
@@ -142,7 +156,7 @@ HOST_DEVICE void backward(const cpu::ChainMove<H>& args, const Place& at, int64_
   for (int64_t i = 0; i < count; ++i) {
     float* drift = args.drift + (at.run * chain.batch + at.first + work.index[i]) * chain.action_dim;
     for (int64_t j = 0; j < chain.action_dim; ++j)
-      drift[j] += work.weight[i] * dot(work.product + i * width, member.action + j * width, width);
+      drift[j] += work.weight[i] * dot<S>(work.product + i * width, member.action + j * width, width);
   }
 }
 

@@ -13,7 +13,7 @@ struct Simd {
   static constexpr int kBytes = kVectorBytes, kRows = kTileRows;
 };
 using Simd16 = Simd<16, 4>;
-using Simd32 = Simd<32, 4>;
+using Simd32 = Simd<32, 6>;
 using Simd64 = Simd<64, 8>;
 
 // BODY(target, Simd, ...) for every SIMD level: functions of one name, of which the loader picks the widest that runs.

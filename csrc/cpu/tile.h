@@ -29,24 +29,32 @@ HOST_DEVICE void tile(const Left& left, int64_t step, int64_t depth, const Right
       sink(first + i, column + c * kLanes, sum[i][c]);
 }
 
+// Tiles of R rows down a column of them; the last one may have half as many.
+template <typename V, int R, int C, typename T, typename Left, typename Right, typename Sink>
+HOST_DEVICE void tiles(const Left& left, int64_t step, int64_t depth, const Right& right, const Sink& sink,
+                       int64_t rows, int64_t column) {
+  for (int64_t i = 0; i < rows; i += R)
+    rows - i > R / 2 ? tile<V, R, C, T>(left, step, depth, right, sink, i, rows, column)
+                     : tile<V, R / 2, C, T>(left, step, depth, right, sink, i, rows, column);
+}
+
 // sink(i, c, sum_j left[i][j step] right[j][c .. c + lanes - 1]) for all i < rows and c < columns.
 template <typename S, typename T, typename Left, typename Right, typename Sink>
 HOST_DEVICE void product(const Left& left, int64_t step, int64_t depth, const Right& right, const Sink& sink,
                          int64_t rows, int64_t columns) {
   using V = typename VectorOf<T, S::kBytes>::type;
   using Half = typename VectorOf<T, S::kBytes / 2>::type;
-  constexpr int64_t kLanes = S::kBytes / sizeof(T), kHalf = kLanes / 2, R = S::kRows;
+  constexpr int64_t kLanes = S::kBytes / sizeof(T), kHalf = kLanes / 2;
   int64_t column = 0;
   for (; column + 2 * kLanes <= columns; column += 2 * kLanes)
-    for (int64_t i = 0; i < rows; i += R) tile<V, R, 2, T>(left, step, depth, right, sink, i, rows, column);
+    tiles<V, S::kRows, 2, T>(left, step, depth, right, sink, rows, column);
   for (; column + kLanes <= columns; column += kLanes)
-    for (int64_t i = 0; i < rows; i += R) tile<V, R, 1, T>(left, step, depth, right, sink, i, rows, column);
+    tiles<V, S::kRows, 1, T>(left, step, depth, right, sink, rows, column);
   if (kHalf > 1 && column + kHalf <= columns) {
-    for (int64_t i = 0; i < rows; i += R) tile<Half, R, 1, T>(left, step, depth, right, sink, i, rows, column);
+    tiles<Half, S::kRows, 1, T>(left, step, depth, right, sink, rows, column);
     column += kHalf;
   }
-  for (; column < columns; ++column)
-    for (int64_t i = 0; i < rows; i += R) tile<T, R, 1, T>(left, step, depth, right, sink, i, rows, column);
+  for (; column < columns; ++column) tiles<T, S::kRows, 1, T>(left, step, depth, right, sink, rows, column);
 }
 
 }  // namespace pyslsac
