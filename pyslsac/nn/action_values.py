@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pyslsac.nn.ensemble import ACTIVATIONS, Ensemble, StackedLinear
+from pyslsac.nn.ensemble import Ensemble, StackedLinear
+from pyslsac.ops.reference.langevin_chain import ACTIVATIONS
 
 STATES_AT_ONCE = 16  # on a CPU: with 32 actions and 256 units half a MiB between two layers
 

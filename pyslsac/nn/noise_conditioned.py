@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pyslsac.nn.ensemble import ACTIVATIONS, Ensemble, StackedLinear
+from pyslsac.nn.ensemble import Ensemble, StackedLinear
 from pyslsac.ops import QGroup
+from pyslsac.ops.reference.langevin_chain import ACTIVATIONS
 
 WAVES, HIDDEN, EMBEDDING = 8, 32, 16  # frequencies of the level's sinusoid; widths of its two layers
 
