@@ -1,8 +1,8 @@
 """One gradient update of every agent against the same algorithm written plainly, and runs in lockstep against apart.
 
 The plain versions in `oracle/` have separate networks, Python loops and autograd. Both sides work at the paper's sizes
-and draw their random numbers inside the call. SL-SAC's call is `policy_delay` updates, so that each holds one move of
-the actor and the targets.
+and draw their random numbers inside the call. A call is `policy_delay` updates where an agent has that, so that
+each holds one move of the actor and the targets.
 """
 
 from collections.abc import Callable, Iterator
@@ -10,10 +10,10 @@ from typing import Any
 
 import torch
 from _timing import main
-from oracle import algd, cvpo, lac, nc_lql, sl_sac
+from oracle import algd, cvpo, lac, lsac, nc_lql, on_policy, sac_lag, sl_sac, td3_lag, wcsac
 
 from pyslsac import make_agent
-from pyslsac.data import Batch, Spec
+from pyslsac.data import Batch, Rollout, Spec
 
 TASKS = {"HalfCheetah": Spec(obs_dim=17, act_dim=6), "Ant": Spec(obs_dim=27, act_dim=8)}
 SMALL = dict(width=32, quantiles=4, target_quantiles=4, risk_quantiles=4)
@@ -26,7 +26,17 @@ FAMILY: dict[str, Callable[..., Any]] = {  # what makes the plain version, from 
     "safe-nc-lql": lambda obs, act, **config: nc_lql.NCLQL(obs, act, nc_lql.Config(constrained=True, **config)),
     "lql": lambda obs, act, **config: nc_lql.NCLQL(obs, act, nc_lql.LQLConfig(**config)),
     "algd": lambda obs, act, **config: algd.ALGD(obs, act, algd.Config(**config)),
+    "wcsac": lambda obs, act, **config: wcsac.WCSAC(obs, act, wcsac.Config(**config)),
+    "lsac": lambda obs, act, **config: lsac.LSAC(obs, act, lsac.Config(**config)),
+    "sac": lambda obs, act, **config: sac_lag.SACLag(obs, act, sac_lag.Config(**config), constrained=False),
+    "td3": lambda obs, act, **config: td3_lag.TD3Lag(obs, act, td3_lag.Config(**config), constrained=False),
+    "sac-lag": lambda obs, act, **config: sac_lag.SACLag(obs, act, sac_lag.Config(**config)),
+    "td3-lag": lambda obs, act, **config: td3_lag.TD3Lag(obs, act, td3_lag.Config(**config)),
+    "sac-pid": lambda obs, act, **config: sac_lag.SACLag(obs, act, sac_lag.Config(actor_lr=1e-4, **config)),
+    "td3-pid": lambda obs, act, **config: td3_lag.TD3Lag(obs, act, td3_lag.Config(actor_lr=1e-4, **config)),
 }
+
+ON_POLICY: dict[str, Any] = {"ppo-lag": on_policy.PPOLag, "cpo": on_policy.CPO}
 
 
 def random_batch(spec: Spec, runs: int, size: int, device: torch.device) -> Batch:
@@ -41,6 +51,11 @@ def random_batch(spec: Spec, runs: int, size: int, device: torch.device) -> Batc
     )
 
 
+def repeat(update: Callable[[Batch], object], batch: Batch, times: int) -> None:
+    for _ in range(times):
+        update(batch)
+
+
 def sl_sac_cases(device: torch.device, quick: bool) -> Iterator[tuple[str, Rivals]]:
     options = SMALL if quick else {}
     for task, spec in TASKS.items():
@@ -50,16 +65,11 @@ def sl_sac_cases(device: torch.device, quick: bool) -> Iterator[tuple[str, Rival
             agent = make_agent("sl-sac", spec, config, device=device)
             with torch.device(device):
                 plain = sl_sac.SLSAC(spec.obs_dim, spec.act_dim, sl_sac.Config(**config))
-
-            def repeat(update: Callable[[Batch], object], batch: Batch, delay: int = delay) -> None:
-                for _ in range(delay):
-                    update(batch)
-
             yield (
                 f"sl-sac, {task}, actor every {'update' if delay == 1 else f'{delay} updates'}, {delay} updates a call",
                 {
-                    "sl-sac": lambda repeat=repeat, agent=agent, one=one: repeat(agent.update, one),
-                    "separate networks": lambda repeat=repeat, plain=plain, one=one: repeat(plain.update, one),
+                    "sl-sac": lambda agent=agent, one=one, delay=delay: repeat(agent.update, one, delay),
+                    "separate networks": lambda plain=plain, one=one, delay=delay: repeat(plain.update, one, delay),
                 },
             )
         lockstep = make_agent("sl-sac", spec, options, runs=RUNS, device=device)
@@ -83,11 +93,37 @@ def family_cases(device: torch.device, quick: bool) -> Iterator[tuple[str, Rival
         agent = make_agent(name, spec, config, device=device)
         with torch.device(device):
             plain = plain_version(spec.obs_dim, spec.act_dim, **config)
+        delay = getattr(agent.config, "policy_delay", 1)
         yield (
-            f"{name}, HalfCheetah",
+            f"{name}, HalfCheetah" + (f", {delay} updates a call" if delay > 1 else ""),
             {
-                name: lambda agent=agent: agent.update(batch),
-                "separate networks": lambda plain=plain: plain.update(batch),
+                name: lambda agent=agent, delay=delay: repeat(agent.update, batch, delay),
+                "separate networks": lambda plain=plain, delay=delay: repeat(plain.update, batch, delay),
+            },
+        )
+
+
+def random_rollout(spec: Spec, steps: int, device: torch.device) -> Rollout:
+    rows = 1, steps, 1
+    obs, next_obs = (torch.randn(*rows, spec.obs_dim, device=device) for _ in range(2))
+    action, reward, cost = torch.randn(*rows, spec.act_dim, device=device), obs[..., 0], obs[..., 1].abs()
+    ended = torch.zeros(rows, device=device)
+    ended[:, 999::1000] = 1
+    return Rollout(obs, action, reward, cost, next_obs, torch.zeros(rows, device=device), ended)
+
+
+def on_policy_cases(device: torch.device, quick: bool) -> Iterator[tuple[str, Rivals]]:
+    spec, steps = TASKS["HalfCheetah"], 128 if quick else 2_000
+    rollout = random_rollout(spec, steps, device)
+    for name, plain_version in ON_POLICY.items():
+        agent = make_agent(name, spec, dict(iterations=1), device=device)
+        with torch.device(device):
+            plain = plain_version(spec.obs_dim, spec.act_dim, on_policy.Config.like(agent.config))
+        yield (
+            f"{name}, HalfCheetah, {steps:,} steps, one pass of the critics",
+            {
+                name: lambda agent=agent: agent.update(rollout),
+                "separate networks": lambda plain=plain: plain.update(rollout),
             },
         )
 
@@ -95,6 +131,7 @@ def family_cases(device: torch.device, quick: bool) -> Iterator[tuple[str, Rival
 def cases(device: torch.device, quick: bool) -> Iterator[tuple[str, Rivals]]:
     yield from sl_sac_cases(device, quick)
     yield from family_cases(device, quick)
+    yield from on_policy_cases(device, quick)
 
 
 if __name__ == "__main__":

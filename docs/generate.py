@@ -24,6 +24,7 @@ import yaml
 from pyslsac import agents
 from pyslsac.envs.native import tasks as native_tasks
 from pyslsac.envs.native.velocity import Velocity
+from pyslsac.plots import gather, make_report
 from pyslsac.train.log import COLUMNS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -219,6 +220,12 @@ def learnt(task: str) -> str:
     return table(header, [*rows, ("random actions, 95 % interval", "-", "-", "-", *random, "-", "-")])
 
 
+def report() -> str:
+    """What `pyslsac report bench/results` writes, as a part of a page."""
+    text = make_report(gather([RESULTS])).markdown().removeprefix("# Report\n\n")
+    return text.replace("\n## ", "\n### ").replace(f"{RESULTS}/", "")
+
+
 def kept_runs() -> Iterator[tuple[Path, dict[str, Any], list[dict[str, str]]]]:
     """(folder, settings, rows of the log) of every kept training run."""
     for path in sorted(RESULTS.rglob("config.yaml")):
@@ -343,6 +350,7 @@ GENERATORS: dict[str, Callable[..., str]] = {
     "metrics": metrics,
     "physics": physics,
     "presets": presets,
+    "report": report,
     "runs": runs,
     "speed": speed,
     "split": split,

@@ -105,8 +105,50 @@ class Plot:
 
     directories: Annotated[Positional[tuple[Path, ...]], arg(metavar="DIR...")]
     """Run directories: seeds of one algorithm and task are drawn as mean and interval."""
-    out: Path = Path("curves.png")
+    kind: Literal["curves", "columns", "bars"] = "curves"
+    """curves: a row per task; columns: a column per task; bars: what finished runs came to, a column per task."""
+    out: Annotated[Path | None, option("FILE", "KIND.png")] = None
     """The image; its ending says which kind (png, pdf, svg)."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """Tell what all finished runs in or below DIRs came to, over seeds and over tasks, beside published numbers.
+
+    Prints tables, and writes them as report.md, report.tex, report.csv, over_tasks.csv and improvement.csv.
+    """
+
+    directories: Annotated[Positional[tuple[Path, ...]], arg(metavar="DIR...")]
+    """Run directories: seeds of one algorithm, task and settings make one line."""
+    out: Path = Path("report")
+    """The folder to write to."""
+    epochs: Annotated[int | None, option("N")] = None
+    """Count the training episodes of the last N epochs instead of the newest deterministic evaluation."""
+    risk_level: Annotated[float | None, option("LEVEL", "each run's own")] = None
+    """Of the CVaR of costs, in (0, 1]."""
+    unfinished: FlagCreatePairsOff[bool] = False
+    """Count runs that are not finished too; their line says how many."""
+    all_published: FlagCreatePairsOff[bool] = False
+    """Show every algorithm that is published on these tasks, not only those that ran."""
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Train every cell of a grid of algorithms, tasks, variants and seeds that FILE names.
+
+    Started again it skips what is finished and goes on with the rest. `pyslsac list sweeps` names those of the paper.
+    """
+
+    file: Annotated[Positional[str], arg(metavar="FILE")]
+    """A YAML file, or one of the paper's sweeps, such as table1."""
+    engine: Literal["local", "ray"] = "local"
+    """Processes on this machine, or a Ray cluster: that of RAY_ADDRESS, or this machine's."""
+    jobs: Annotated[int | None, option("N", "1; with Ray, as many as there is room for")] = None
+    """Cells that train at a time; they share the cores."""
+    out: Annotated[Path | None, option("DIR", "runs/FILE")] = None
+    """The folder of all runs, in place of the file's own."""
+    dry_run: FlagCreatePairsOff[bool] = False
+    """Check everything and show the cells, but train nothing."""
 
 
 @dataclass(frozen=True)
@@ -141,15 +183,19 @@ class Bench:
 
 @dataclass(frozen=True)
 class List:
-    """Name the algorithms, the tasks, or the logged metrics."""
+    """Name the algorithms, the tasks, the logged metrics, or the paper's sweeps."""
 
-    what: Annotated[Positional[Literal["algos", "tasks", "metrics"]], arg(metavar="{algos,tasks,metrics}")]
+    what: Annotated[
+        Positional[Literal["algos", "tasks", "metrics", "sweeps"]], arg(metavar="{algos,tasks,metrics,sweeps}")
+    ]
 
 
 COMMANDS: Any = (
     Annotated[Train, subcommand("train", prefix_name=False)]
     | Annotated[Eval, subcommand("eval", prefix_name=False)]
     | Annotated[Plot, subcommand("plot", prefix_name=False)]
+    | Annotated[Report, subcommand("report", prefix_name=False)]
+    | Annotated[Sweep, subcommand("sweep", prefix_name=False)]
     | Annotated[Doctor, subcommand("doctor", prefix_name=False)]
     | Annotated[Bench, subcommand("bench", prefix_name=False)]
     | Annotated[List, subcommand("list", prefix_name=False)]
@@ -164,8 +210,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args[:1] == ["train"]:
             return train(*parse_train(args[1:]))
         command = tyro.cli(COMMANDS, args=args, prog="pyslsac", description=DESCRIPTION)
-        commands: dict[Any, Callable[[Any], int]] = {Eval: evaluate, Plot: plot, Doctor: doctor}
-        commands |= {Bench: bench, List: name_all}
+        commands: dict[Any, Callable[[Any], int]] = {Eval: evaluate, Plot: plot, Report: report, Doctor: doctor}
+        commands |= {Sweep: sweep, Bench: bench, List: name_all}
         return commands[type(command)](command)
     except (ValueError, ModuleNotFoundError) as error:
         return fail(error, 2)
@@ -287,14 +333,14 @@ def train(options: Train, agent: Mapping[str, Any]) -> int:
         given["steps"] = STEPS
     result = run(**given)
     if not options.quiet:
-        report(result)
+        print_result(result)
     for seed in result.seeds:
         if seed.status == "failed":
             print(f"pyslsac: seed {seed.seed} failed: {seed.failure}", file=sys.stderr)
     return int(any(seed.status == "failed" for seed in result.seeds))
 
 
-def report(result: TrainResult) -> None:
+def print_result(result: TrainResult) -> None:
     """Print the last evaluation of every run, what the constraint did in training, and what to do next."""
     from pyslsac.plots import find_runs
 
@@ -343,17 +389,48 @@ def print_evaluations(evaluations: Mapping[Path, Mapping[str, Any]], title: str)
 
 
 def plot(command: Plot) -> int:
-    """Draw learning curves, and say in words what each run's constraint did."""
-    from pyslsac.plots import find_runs, plot_curves
+    """Draw curves, and say in words what each run's constraint did; or bars."""
+    from pyslsac.plots import find_runs, gather, plot_bars, plot_curves, without_repeats
 
     if not command.directories:
         raise ValueError("plot needs one DIR or more: the directories that `pyslsac train` wrote")
-    runs = find_runs(command.directories)
-    out = plot_curves(runs, command.out)
-    for run in runs:
-        print(f"{run.directory}: {run.constraint()}")
-    print(f"wrote {out}")
+    out = command.out or Path(f"{command.kind}.png")
+    if command.kind == "bars":
+        gathered = gather(command.directories)
+        left_out, said = list(gathered.left_out), []
+        plot_bars(gathered.groups, out)
+    else:
+        runs, left_out = without_repeats(find_runs(command.directories))
+        said = [f"{run.directory}: {run.constraint()}" for run in runs]
+        plot_curves(runs, out, columns=command.kind == "columns")
+    said += [f"{folder} is not drawn: {reason}" for folder, reason in left_out]
+    print(*said, f"wrote {out}", sep="\n")
     return 0
+
+
+def report(command: Report) -> int:
+    """Print the tables, and write them."""
+    from pyslsac.plots import gather, make_report
+
+    if not command.directories:
+        raise ValueError("report needs one DIR or more: the directories that `pyslsac train` wrote")
+    options: Any = dict(epochs=command.epochs, risk_level=command.risk_level, unfinished=command.unfinished)
+    gathered = gather(command.directories, **options)
+    made = make_report(gathered, epochs=command.epochs, all_published=command.all_published)
+    for table in made.tables():
+        console().print(table.rich())
+    print(*made.notes, sep="\n")
+    for path in made.write(command.out):
+        print(f"wrote {path}")
+    return 0
+
+
+def sweep(command: Sweep) -> int:
+    """Run a sweep; 1 where a cell failed."""
+    from pyslsac.experiments.sweep import sweep as run
+
+    options: Any = dict(engine=command.engine, jobs=command.jobs, out=command.out, dry_run=command.dry_run)
+    return run(command.file, **options, console=console())
 
 
 def doctor(command: Doctor) -> int:
@@ -380,7 +457,8 @@ def bench(command: Bench) -> int:
 
 def name_all(command: List) -> int:
     """Print names, one a line, with what they mean."""
-    for name, meaning in {"algos": algorithms, "tasks": tasks, "metrics": metrics}[command.what]():
+    names = {"algos": algorithms, "tasks": tasks, "metrics": metrics, "sweeps": sweeps}
+    for name, meaning in names[command.what]():
         print(f"{name:<32} {meaning}".rstrip())
     return 0
 
@@ -408,6 +486,13 @@ def metrics() -> Iterator[tuple[str, str]]:
     from pyslsac.train.log import COLUMNS
 
     yield from COLUMNS.items()
+
+
+def sweeps() -> Iterator[tuple[str, str]]:
+    """Every experiment of the paper that comes as a sweep, and what it compares."""
+    from pyslsac.experiments.sweep import paper_sweeps
+
+    yield from paper_sweeps().items()
 
 
 def console() -> Console:

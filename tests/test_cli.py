@@ -69,7 +69,7 @@ def test_help_needs_no_torch_and_names_only_what_exists():
     code = "import sys; from pyslsac.cli import main\ntry: main(['--help'])\nfinally: print('torch' in sys.modules)"
     out = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True).stdout
     assert out.rstrip().endswith("False")
-    assert "{train,eval,plot,doctor,bench,list}" in out
+    assert "{train,eval,plot,report,sweep,doctor,bench,list}" in out
 
 
 def test_train_writes_every_seed(trained):

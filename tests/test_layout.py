@@ -35,6 +35,7 @@ def stems(pattern: str, *besides: str) -> set[str]:
 
 OPS = stems("pyslsac/ops/*.py", "_library")
 AGENTS = stems("pyslsac/agents/*.py", "base")
+BENCHES = ("update", "envs", "training")  # of more than one op
 OP_FILES = (
     "csrc/{}.h",
     "csrc/cpu/{}.cpp",
@@ -61,7 +62,7 @@ def test_every_op_file_belongs_to_an_op() -> None:
         "csrc/bind": stems("csrc/bind/*.cpp", "module") - OPS,
         "pyslsac/ops/reference": stems("pyslsac/ops/reference/*.py") - OPS,
         "pyslsac/experiments/cases": stems("pyslsac/experiments/cases/*.py") - OPS,
-        "bench": {s.removeprefix("bench_") for s in stems("bench/bench_*.py", "bench_update", "bench_envs")} - OPS,
+        "bench": {s.removeprefix("bench_") for s in stems("bench/bench_*.py", *(f"bench_{s}" for s in BENCHES))} - OPS,
     }
     assert not any(strays.values()), f"files whose stem is no op's: {strays}"
 

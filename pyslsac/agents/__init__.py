@@ -9,18 +9,46 @@ from typing import Any
 
 import torch
 
-from pyslsac.agents import algd, cvpo, lac, lql, nc_lql, safe_nc_lql, sl_sac
+from pyslsac.agents import (
+    algd,
+    cpo,
+    cvpo,
+    lac,
+    lql,
+    lsac,
+    nc_lql,
+    ppo_lag,
+    sac,
+    sac_lag,
+    sac_pid,
+    safe_nc_lql,
+    sl_sac,
+    td3,
+    td3_lag,
+    td3_pid,
+    wcsac,
+)
 from pyslsac.agents.algd import ALGD, ALGDConfig
-from pyslsac.agents.base import Agent, OffPolicyConfig, map_runs, stack_runs
+from pyslsac.agents.base import Agent, OffPolicyConfig, OnPolicyConfig
+from pyslsac.agents.cpo import CPO, CPOConfig
 from pyslsac.agents.cvpo import CVPO, CVPOConfig
 from pyslsac.agents.lac import LAC, LACConfig
 from pyslsac.agents.lql import LQL, LQLConfig
+from pyslsac.agents.lsac import LSAC, LSACConfig
 from pyslsac.agents.nc_lql import NCLQL, NCLQLConfig
+from pyslsac.agents.ppo_lag import PPOLag, PPOLagConfig
+from pyslsac.agents.sac import SAC, SACConfig
+from pyslsac.agents.sac_lag import SACLag, SACLagConfig
+from pyslsac.agents.sac_pid import SACPID, SACPIDConfig
 from pyslsac.agents.safe_nc_lql import SafeNCLQL, SafeNCLQLConfig
 from pyslsac.agents.sl_sac import SLSAC, SLSACConfig
-from pyslsac.data import Spec
+from pyslsac.agents.td3 import TD3, TD3Config
+from pyslsac.agents.td3_lag import TD3Lag, TD3LagConfig
+from pyslsac.agents.td3_pid import TD3PID, TD3PIDConfig
+from pyslsac.agents.wcsac import WCSAC, WCSACConfig
+from pyslsac.data import Spec, map_runs, stack_runs
 
-AGENTS: dict[str, tuple[type[Agent], type[OffPolicyConfig]]] = {
+AGENTS: dict[str, tuple[type[Agent], type[OffPolicyConfig] | type[OnPolicyConfig]]] = {
     "sl-sac": (SLSAC, SLSACConfig),
     "cvpo": (CVPO, CVPOConfig),
     "lac": (LAC, LACConfig),
@@ -28,6 +56,16 @@ AGENTS: dict[str, tuple[type[Agent], type[OffPolicyConfig]]] = {
     "lql": (LQL, LQLConfig),
     "safe-nc-lql": (SafeNCLQL, SafeNCLQLConfig),
     "algd": (ALGD, ALGDConfig),
+    "sac": (SAC, SACConfig),
+    "td3": (TD3, TD3Config),
+    "sac-lag": (SACLag, SACLagConfig),
+    "td3-lag": (TD3Lag, TD3LagConfig),
+    "sac-pid": (SACPID, SACPIDConfig),
+    "td3-pid": (TD3PID, TD3PIDConfig),
+    "wcsac": (WCSAC, WCSACConfig),
+    "lsac": (LSAC, LSACConfig),
+    "ppo-lag": (PPOLag, PPOLagConfig),
+    "cpo": (CPO, CPOConfig),
 }
 PRESETS = {
     "sl-sac": sl_sac.presets,
@@ -37,26 +75,57 @@ PRESETS = {
     "lql": lql.presets,
     "safe-nc-lql": safe_nc_lql.presets,
     "algd": algd.presets,
+    "sac": sac.presets,
+    "td3": td3.presets,
+    "sac-lag": sac_lag.presets,
+    "td3-lag": td3_lag.presets,
+    "sac-pid": sac_pid.presets,
+    "td3-pid": td3_pid.presets,
+    "wcsac": wcsac.presets,
+    "lsac": lsac.presets,
+    "ppo-lag": ppo_lag.presets,
+    "cpo": cpo.presets,
 }
 
 __all__ = [
     "AGENTS",
     "ALGD",
+    "CPO",
     "CVPO",
     "LAC",
     "LQL",
+    "LSAC",
     "NCLQL",
     "PRESETS",
+    "SAC",
+    "SACPID",
     "SLSAC",
+    "TD3",
+    "TD3PID",
+    "WCSAC",
     "ALGDConfig",
     "Agent",
+    "CPOConfig",
     "CVPOConfig",
     "LACConfig",
     "LQLConfig",
+    "LSACConfig",
     "NCLQLConfig",
+    "OnPolicyConfig",
+    "PPOLag",
+    "PPOLagConfig",
+    "SACConfig",
+    "SACLag",
+    "SACLagConfig",
+    "SACPIDConfig",
     "SLSACConfig",
     "SafeNCLQL",
     "SafeNCLQLConfig",
+    "TD3Config",
+    "TD3Lag",
+    "TD3LagConfig",
+    "TD3PIDConfig",
+    "WCSACConfig",
     "config_for",
     "make_agent",
     "map_runs",

@@ -1,10 +1,10 @@
-"""What every off-policy agent shares: its runs, seeds, counters, precision and state."""
+"""What agents share: runs, seeds, counters, precision and state; and what the on-policy ones among them share."""
 
 from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -13,8 +13,10 @@ import torch
 from torch import Tensor
 
 from pyslsac import ops
-from pyslsac.data import Batch, Spec
+from pyslsac.data import Estimates, Rollout, RunningNormalizer, Spec, map_runs
+from pyslsac.nn import Ensemble, Gaussian
 from pyslsac.optim import Metrics
+from pyslsac.safety import CostWindow
 
 Device = torch.device | str
 Precision = Literal["fp32", "bf16", "fp64"]
@@ -39,6 +41,31 @@ class OffPolicyConfig:
     def __post_init__(self) -> None:
         check_range(self, 1, math.inf, "batch_size", "buffer_size", "cost_steps", "steps_per_epoch")
         check_range(self, 0, math.inf, "start_steps", "updates_per_step", "iteration_steps", "cost_limit")
+
+
+@dataclass(frozen=True)
+class OnPolicyConfig:
+    """The fields of every on-policy agent, of which the trainer reads the first three. O: OmniSafe's defaults."""
+
+    steps_per_epoch: int = 20_000  # environment steps between updates, and between log rows (O)
+    cost_limit: float = 25.0  # d, on an episode's undiscounted cost (O)
+    precision: Precision = "fp32"  # bf16: hidden layers in bfloat16, weights, heads and losses in float32
+    cost_window: int = 50  # last training episodes whose mean cost is held against the limit (O)
+    width: int = 64  # units of each network's two hidden layers (O)
+    log_std: float = 0.0  # of the policy at the start (O)
+    gamma: float = 0.99  # reward discount (O)
+    cost_gamma: float = 0.99  # cost discount (O)
+    gae_decay: float = 0.95  # λ of both generalised advantages (O)
+    iterations: int = 40  # passes over a rollout, at most (O)
+    batch_size: int = 64  # steps a minibatch (O)
+    critic_lr: float = 3e-4  # Adam (O)
+    critic_decay: float = 1e-3  # weight of Σ θ² in the critics' losses (O)
+    grad_norm: float = 40.0  # per network (O)
+
+    def __post_init__(self) -> None:
+        check_range(self, 1, math.inf, "steps_per_epoch", "cost_window", "width", "iterations", "batch_size")
+        check_range(self, 0, 1, "gamma", "cost_gamma", "gae_decay")
+        check_range(self, 0, math.inf, "cost_limit", "critic_lr", "critic_decay", "grad_norm")
 
 
 def check_range(config: object, low: float, high: float, *names: str) -> None:
@@ -107,8 +134,8 @@ class Agent:
         """Actions [R, n, A] in [-1, 1] for observations [R, n, S]."""
         raise NotImplementedError
 
-    def update(self, batch: Batch) -> Metrics:
-        """One gradient update of every run; metrics are tensors [R]."""
+    def update(self, batch: Any) -> Metrics:
+        """One update of every run from a `Batch`, or on-policy from a `Rollout`; metrics are tensors [R]."""
         raise NotImplementedError
 
     def gauges(self) -> Metrics:
@@ -153,24 +180,64 @@ class Agent:
         return kept
 
 
-def map_runs(state: Any, change: Callable[[Tensor], Tensor]) -> Any:
-    """A copy of a state in which `change` was applied to every tensor that is stacked by run."""
-    if isinstance(state, Tensor):
-        return change(state) if state.dim() else state.clone()
-    if isinstance(state, dict):
-        return {key: map_runs(value, change) for key, value in state.items()}
-    if isinstance(state, list | tuple):
-        return type(state)(map_runs(value, change) for value in state)
-    return state
+class OnPolicyAgent(Agent):
+    """One run of a Gaussian policy beside a critic V of the returns and one of the costs."""
 
+    def __init__(self, spec: Spec, config: Any, seeds: Sequence[int], device: Device = "cpu") -> None:
+        if len(seeds) != 1:
+            name = type(self).__name__
+            raise ValueError(f"{name} trains one seed, got {[*seeds]}: start a run for each, as pyslsac sweep does")
+        super().__init__(spec, config, seeds, device)
+        layers: Any = dict(generators=self.generators(), compute=self.compute)
+        sizes, place = (spec.obs_dim, config.width, config.width, 1), (self.device, self.dtype)
+        self.actor = Gaussian(1, spec.obs_dim, spec.act_dim, config.width, log_std=config.log_std, **layers).to(*place)
+        self.critics = Ensemble((1, 2), sizes, activation="tanh", **layers).to(*place)  # of reward and cost
+        adam: Any = dict(lr=config.critic_lr, weight_decay=2 * config.critic_decay, fused=True)
+        self.critic_optim = torch.optim.Adam(self.critics.parameters(), **adam)
+        self.window = CostWindow(1, config.cost_window)
+        self.obs_normalizer = RunningNormalizer(1, (spec.obs_dim,), device=self.device)
+        names = ("actor", "critics", "critic_optim", "window", "obs_normalizer")
+        self.parts = {name: getattr(self, name) for name in names}
 
-def stack_runs(states: Sequence[Any]) -> Any:
-    """One state of several runs from the states of single runs; what is common to the runs is taken from the first."""
-    first = states[0]
-    if isinstance(first, Tensor):
-        return torch.cat(list(states)) if first.dim() else first
-    if isinstance(first, dict):
-        return {key: stack_runs([state[key] for state in states]) for key in first}
-    if isinstance(first, list | tuple):
-        return type(first)(stack_runs(values) for values in zip(*states, strict=True))
-    return first
+    def observe(self, obs: Tensor) -> None:
+        self.obs_normalizer.take(obs.to(self.device))
+
+    def normalized(self, obs: Tensor) -> Tensor:
+        """Observations as the networks see them: running (obs - mean) / std, clipped at 5."""
+        return self.obs_normalizer.normalize(obs.to(self.device, self.dtype))
+
+    @torch.no_grad()
+    def sample(self, obs: Tensor) -> Tensor:
+        """Actions [R, n, A] drawn for normalised observations, and not clipped."""
+        mean, std = self.actor(obs)
+        self.counters["acts"] += 1
+        return mean + std * self.normals(mean.shape[1:], stream=0, step=self.counters["acts"])
+
+    @torch.no_grad()
+    def act(self, obs: Tensor, deterministic: bool = False) -> Tensor:
+        """Actions [R, n, A]: the policy's samples, or its means, clipped to [-1, 1]."""
+        obs = self.normalized(obs)
+        return (self.actor(obs)[0] if deterministic else self.sample(obs)).clamp(-1, 1)
+
+    def record_episode(self, run: int, cost: float) -> None:
+        self.window.append(run, cost)
+
+    @torch.no_grad()
+    def estimates(self, rollout: Rollout) -> Estimates:
+        """Advantages and targets by the present critics, and log densities under the present policy."""
+        gammas, rollout = (self.config.gamma, self.config.cost_gamma), rollout.to(self.device, self.dtype)
+        return rollout.estimates(self.actor.log_prob, self.critics, gammas, self.config.gae_decay)
+
+    def shuffled(self, steps: Estimates, iteration: int) -> Iterator[Estimates]:
+        """Minibatches of the rows in an order of chance."""
+        number = self.counters["updates"] * self.config.iterations + iteration
+        order = self.normals(steps.log_prob.shape[1:], stream=1, step=number).argsort(dim=-1)
+        return steps.minibatches(order, self.config.batch_size)
+
+    def critic_loss(self, steps: Estimates) -> tuple[Tensor, Metrics]:
+        """mean_B (V_r(s) - target_r)² + mean_B (V_c(s) - target_c)² [R]."""
+        values = self.critics(steps.obs).squeeze(-1).mT  # [R, B, 2]
+        losses = (values - steps.targets).square().mean(1)  # [R, 2]
+        both = torch.cat([losses, values.mean(1)], dim=1).detach().unbind(1)
+        names = "Loss/Loss_reward_critic", "Loss/Loss_cost_critic", "Value/reward_critic", "Value/cost_critic"
+        return losses.sum(1), dict(zip(names, both, strict=True))

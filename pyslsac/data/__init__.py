@@ -8,10 +8,27 @@ if TYPE_CHECKING:
     from pyslsac.data.batch import Batch, Draws, NStepBatch, Tail
     from pyslsac.data.normalizer import RunningNormalizer
     from pyslsac.data.replay import Replay
+    from pyslsac.data.rollout import Estimates, Rollout, gae
+    from pyslsac.data.runs import map_runs, stack_runs
 
-__all__ = ["Batch", "Draws", "NStepBatch", "Replay", "RunningNormalizer", "Spec", "Tail"]
+__all__ = [
+    "Batch",
+    "Draws",
+    "Estimates",
+    "NStepBatch",
+    "Replay",
+    "Rollout",
+    "RunningNormalizer",
+    "Spec",
+    "Tail",
+    "gae",
+    "map_runs",
+    "stack_runs",
+]
 
 _HOMES = dict.fromkeys(("Batch", "Draws", "NStepBatch", "Tail"), "batch")
+_HOMES |= dict.fromkeys(("Estimates", "Rollout", "gae"), "rollout")
+_HOMES |= dict.fromkeys(("map_runs", "stack_runs"), "runs")
 _HOMES |= {"Replay": "replay", "RunningNormalizer": "normalizer"}
 
 

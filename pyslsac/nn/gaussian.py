@@ -85,3 +85,9 @@ class Gaussian(nn.Module):
         mean, std = self(obs)
         log_std = self.log_std.unsqueeze(1)
         return (-0.5 * ((action - mean) / std).square() - log_std - 0.5 * math.log(2 * math.pi)).sum(-1)
+
+    def divergence(self, obs: Tensor, old: tuple[Tensor, Tensor]) -> Tensor:
+        """KL(old || this)(obs) [R, B] = Σ_A [ log std/std_old + (std_old² + (mean - mean_old)²) / (2 std²) - 1/2 ]."""
+        (mean, std), (old_mean, old_std) = self(obs), old
+        squares = (old_std.square() + (mean - old_mean).square()) / (2 * std.square())
+        return ((std / old_std).log() + squares - 0.5).sum(-1)

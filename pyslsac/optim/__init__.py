@@ -1,7 +1,10 @@
 """Optimizers and what surrounds a gradient step."""
 
 from pyslsac.optim.asgld import ASGLD
+from pyslsac.optim.conjugate_gradient import conjugate_gradient
 from pyslsac.optim.entropy import EntropyCoefficient
+from pyslsac.optim.members import minimise_members
+from pyslsac.optim.metrics import mean_metrics
 from pyslsac.optim.minimise import Metrics, clip_runs, minimise
 from pyslsac.optim.polyak import polyak_update
 from pyslsac.optim.trust_region import TrustRegion
@@ -12,6 +15,9 @@ __all__ = [
     "Metrics",
     "TrustRegion",
     "clip_runs",
+    "conjugate_gradient",
+    "mean_metrics",
     "minimise",
+    "minimise_members",
     "polyak_update",
 ]

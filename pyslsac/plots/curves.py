@@ -1,26 +1,20 @@
-"""Learning curves: return, cost against its limit, and multiplier over environment steps.
-
-Everything is read from a seed directory (`progress.csv`, and from `config.yaml` the algorithm, the task and the cost
-limit), so a figure can be drawn while a run is still going, and on a machine without torch.
-"""
+"""Learning curves: return, cost against its limit, and multiplier over environment steps."""
 
 from __future__ import annotations
 
-import csv
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import yaml
+
+from pyslsac.plots.runs import Run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-STEPS = "TotalEnvSteps"
 PANELS = (  # title, training column, evaluation column
     ("Return per episode", "Metrics/EpRet", "Metrics/TestEpRet"),
     ("Cost per episode", "Metrics/EpCost", "Metrics/TestEpCost"),
@@ -43,84 +37,8 @@ STYLE: dict[Any, Any] = {
     "font.size": 10,
     "legend.frameon": False,
 }
-T_975 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)  # Student's t at 0.975, 1..10 degrees
-
-
-@dataclass(frozen=True)
-class Run:
-    """One seed's log: who ran what, and its columns by name, each [T]."""
-
-    directory: Path
-    algo: str
-    task: str
-    cost_limit: float | None
-    columns: dict[str, np.ndarray]
-
-    def curve(self, column: str | None) -> tuple[np.ndarray, np.ndarray]:
-        """Steps and values [T'] of the rows in which `column` is a number; empty where the log has no such column."""
-        values = self.columns.get(column or "")
-        if values is None:
-            return np.empty(0), np.empty(0)
-        kept = np.isfinite(values)
-        return self.columns[STEPS][kept], values[kept]
-
-    def last(self, column: str) -> float:
-        """The newest value of a column, NaN where there is none."""
-        _, values = self.curve(column)
-        return float(values[-1]) if len(values) else math.nan
-
-    def constraint(self) -> str:
-        """Whether the cost limit was ever at work in training, in one sentence."""
-        if self.cost_limit is None:
-            return "no cost limit is recorded"
-        over, episodes = self.last("Metrics/EpisodesOverLimit"), self.last("Metrics/Episodes")
-        if not episodes > 0:
-            return "no training episode has ended yet"
-        multiplier = max(self.curve("Metrics/LagrangeMultiplier")[1], default=math.nan)
-        return (
-            f"the constraint was {'active' if over > 0 else 'never active'}: {over:.0f} of {episodes:.0f} training "
-            f"episodes went over the limit {self.cost_limit:g}, the largest multiplier was {multiplier:.4g}, "
-            f"the last {min(episodes, 10):.0f} episodes cost {self.last('Metrics/EpCost'):.4g} on average"
-        )
-
-
-def read_run(directory: Path) -> Run:
-    """The run in `directory`. Raises ValueError where its log is missing, empty, or without the steps column."""
-    log = directory / "progress.csv"
-    if not log.is_file():
-        raise ValueError(f"{log} does not exist: is {directory} the directory of a training run?")
-    with log.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    if not rows:
-        raise ValueError(f"{log} holds no rows yet: the first is written at the end of the first epoch")
-    if STEPS not in rows[0]:
-        raise ValueError(f"{log} has no column {STEPS!r}")
-    columns = {name: np.array([_number(row[name]) for row in rows]) for name in rows[0] if name}
-    settings = directory / "config.yaml"
-    config: dict[str, Any] = (yaml.safe_load(settings.read_text()) if settings.is_file() else None) or {}
-    limit = (config.get("agent") or {}).get("cost_limit")
-    algo = str(config.get("algo", directory.parent.parent.name))
-    task = str(config.get("task", directory.parent.name))
-    return Run(directory, algo, task, None if limit is None else float(limit), columns)
-
-
-def _number(text: str | None) -> float:
-    """The number that a CSV cell holds, NaN for an empty or a cut-off one."""
-    try:
-        return float(text or "nan")
-    except ValueError:
-        return math.nan
-
-
-def find_runs(directories: Iterable[str | Path]) -> list[Run]:
-    """The runs in and below `directories`, sorted by path. Raises ValueError where a directory has none."""
-    found: dict[Path, Path] = {}  # each once, however it is named
-    for directory in map(Path, directories):
-        folders = {log.parent.resolve(): log.parent for log in directory.rglob("progress.csv")}
-        if not folders:
-            raise ValueError(f"no progress.csv in or below {directory}: give the directory of a training run")
-        found = folders | found
-    return [read_run(path) for path in sorted(found.values())]
+DASHES = ("-", ":", "-.")  # past the last colour the first comes again, with other lines
+ACROSS = 5  # tasks beside each other, before the next go below
 
 
 def interval(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -128,8 +46,9 @@ def interval(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     seeds = len(values)
     if seeds < 2:
         raise ValueError("an interval over seeds needs at least 2 seeds, got 1")
-    degrees = seeds - 1
-    t = T_975[degrees - 1] if degrees <= len(T_975) else 1.96 + 2.372 / degrees + 2.82 / degrees**2  # Cornish-Fisher
+    from scipy.special import stdtrit
+
+    t = float(stdtrit(seeds - 1, 0.975))
     return values.mean(axis=0), t * values.std(axis=0, ddof=1) / math.sqrt(seeds)
 
 
@@ -141,62 +60,107 @@ def on_common_steps(curves: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np
     return grid, np.stack([np.interp(grid, steps, values) for steps, values in curves])
 
 
-def plot_curves(runs: Sequence[Run], out: str | Path) -> Path:
-    """Draw one row of three panels per task, one colour per algorithm, into the image `out`; returns its path.
+def looks_of(labels: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Colour and line of every label: eight colours that the colour-blind can tell apart, then again in other lines."""
+    looks = {}
+    for i, label in enumerate(sorted(set(labels))):
+        again, colour = divmod(i, len(COLOURS))
+        looks[label] = {"color": COLOURS[colour], "linestyle": DASHES[again % len(DASHES)]}
+    return looks
 
-    The line is the mean over seeds and the band its 95 % t-interval; a single seed is labelled as such and has no band.
-    Dots are deterministic evaluations, one per seed; the dashed line is the cost limit.
+
+def plot_curves(runs: Sequence[Run], out: str | Path, *, columns: bool = False) -> Path:
+    """Draw one row of three panels per task, one colour per label, into the image `out`; returns its path.
+
+    With `columns`, as in papers: one column per task, return above cost. The line is the mean over seeds and the band
+    its 95 % t-interval; a single seed is labelled as such and has no band. Dots are deterministic evaluations, one per
+    seed; the dashed line is the cost limit.
     """
-    import matplotlib
+    return save(figure_of(runs, columns=columns), out)
 
-    matplotlib.use("Agg")
+
+def save(figure: Figure, out: str | Path) -> Path:
+    """Write a figure into the image `out`, the same bytes whenever; returns its path."""
     out = Path(out)
     out.parent.mkdir(parents=True, exist_ok=True)
-    figure_of(runs).savefig(out, dpi=150)
+    stamps = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}
+    import matplotlib
+
+    with matplotlib.rc_context({"svg.hashsalt": "pyslsac"}):
+        figure.savefig(out, dpi=150, metadata=stamps.get(out.suffix))
     return out
 
 
-def figure_of(runs: Sequence[Run]) -> Figure:
+def figure_of(runs: Sequence[Run], *, columns: bool = False) -> Figure:
     """The figure that `plot_curves` saves."""
     import matplotlib
     from matplotlib.figure import Figure
 
     tasks = sorted({run.task for run in runs})
-    colours = {algo: COLOURS[i % len(COLOURS)] for i, algo in enumerate(sorted({run.algo for run in runs}))}
+    looks = looks_of(run.label for run in runs)
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(13, 0.9 + 3.3 * len(tasks)), layout="constrained")
-        grid = figure.subplots(len(tasks), len(PANELS), squeeze=False)
-        for task, row in zip(tasks, grid, strict=True):
-            for axes, panel in zip(row, PANELS, strict=True):
-                _panel(axes, panel, [run for run in runs if run.task == task], colours)
-        if len(tasks) == 1:
-            figure.suptitle(tasks[0], x=0.006, ha="left", fontsize=13, color="#444444")
+        if columns:
+            figure, grid = column_grid(tasks, [title for title, _, _ in PANELS[:2]])
         else:
-            for task, row in zip(tasks, grid, strict=True):
-                row[0].set_ylabel(task, fontweight="bold")
-        _legend(figure, runs, colours)
+            figure = Figure(figsize=(13, 0.9 + 3.3 * len(tasks)), layout="constrained")
+            grid = dict(zip(tasks, figure.subplots(len(tasks), len(PANELS), squeeze=False), strict=True))
+            for task, row in grid.items():
+                for axes, (title, _, _) in zip(row, PANELS, strict=True):
+                    axes.set_title(title)
+                if len(tasks) > 1:
+                    row[0].set_ylabel(task, fontweight="bold")
+            if len(tasks) == 1:
+                figure.suptitle(tasks[0], x=0.006, ha="left", fontsize=13, color="#444444")
+        for task, panels in grid.items():
+            for axes, panel in zip(panels, PANELS, strict=False):
+                _panel(axes, panel, [run for run in runs if run.task == task], looks)
+        _legend(figure, runs, looks)
     return figure
 
 
-def _panel(axes: Axes, panel: tuple[str, str, str | None], runs: Sequence[Run], colours: dict[str, str]) -> None:
-    """Draw one quantity of one task: every algorithm's mean, interval and evaluations."""
-    title, training, evaluation = panel
-    axes.set_title(title)
+def column_grid(tasks: Sequence[str], quantities: Sequence[str]) -> tuple[Figure, dict[str, list[Axes]]]:
+    """A figure with a column per task, named at its top, and every task's panels, one below the other."""
+    from matplotlib.figure import Figure
+
+    blocks = math.ceil(len(tasks) / ACROSS)
+    across = math.ceil(len(tasks) / blocks)
+    figure = Figure(figsize=(1.0 + 3.6 * across, 0.9 + 2.6 * len(quantities) * blocks), layout="constrained")
+    grid = figure.subplots(len(quantities) * blocks, across, squeeze=False)
+    panels = {}
+    for i in range(across * blocks):
+        block, place = divmod(i, across)
+        column = list(grid[block * len(quantities) : (block + 1) * len(quantities), place])
+        if i >= len(tasks):
+            for axes in column:
+                axes.set_visible(False)
+            continue
+        column[0].set_title(tasks[i], fontsize=10)
+        if place == 0:
+            for axes, quantity in zip(column, quantities, strict=True):
+                axes.set_ylabel(quantity)
+        panels[tasks[i]] = column
+    return figure, panels
+
+
+def _panel(
+    axes: Axes, panel: tuple[str, str, str | None], runs: Sequence[Run], looks: Mapping[str, dict[str, Any]]
+) -> None:
+    """Draw one quantity of one task: every label's mean, interval and evaluations."""
+    _, training, evaluation = panel
     axes.set_xlabel("environment steps")
     axes.xaxis.set_major_formatter(_short_steps)
     seen = []  # every value of every seed: the axis shows these, however wide a band is
-    for algo in sorted({run.algo for run in runs}):
-        curves = [run.curve(training) for run in runs if run.algo == algo]
-        _curve(axes, [curve for curve in curves if len(curve[0])], colours[algo])
-        evaluations = [run.curve(evaluation) for run in runs if run.algo == algo]
+    for label in sorted({run.label for run in runs}):
+        curves = [run.curve(training) for run in runs if run.label == label]
+        _curve(axes, [curve for curve in curves if len(curve[0])], looks[label])
+        evaluations = [run.curve(evaluation) for run in runs if run.label == label]
         for steps, values in evaluations:
             if len(steps):
-                axes.plot(steps, values, "o", color=colours[algo], markersize=4.5, markeredgecolor="white", zorder=4)
+                dots = {"color": looks[label]["color"], "markersize": 4.5, "markeredgecolor": "white", "zorder": 4}
+                axes.plot(steps, values, "o", **dots)
         seen += [values for _, values in curves + evaluations]
     if training == "Metrics/EpCost":
-        for limit in sorted({run.cost_limit for run in runs if run.cost_limit is not None}):
-            axes.axhline(limit, color="#222222", linestyle="--", linewidth=1.2, zorder=3, label=f"cost limit {limit:g}")
-            seen.append(np.array([0.0, limit]))
+        seen += [np.array([0.0, limit]) for limit in draw_limits(axes, (run.cost_limit for run in runs))]
     shown = np.concatenate(seen)
     if len(shown):
         margin = 0.05 * (np.ptp(shown) or 2 * abs(shown).max() or 1.0)
@@ -205,37 +169,59 @@ def _panel(axes: Axes, panel: tuple[str, str, str | None], runs: Sequence[Run], 
         axes.text(0.5, 0.5, "not logged by these runs", transform=axes.transAxes, ha="center", color="#888888")
 
 
-def _curve(axes: Axes, curves: Sequence[tuple[np.ndarray, np.ndarray]], colour: str) -> None:
+def draw_limits(axes: Axes, limits: Iterable[float | None]) -> list[float]:
+    """Draw each cost limit once, as a dashed line; those that were drawn."""
+    drawn = sorted({limit for limit in limits if limit is not None})
+    for limit in drawn:
+        axes.axhline(limit, color="#222222", linestyle="--", linewidth=1.2, zorder=3, label=f"cost limit {limit:g}")
+    return drawn
+
+
+def _curve(axes: Axes, curves: Sequence[tuple[np.ndarray, np.ndarray]], look: Mapping[str, Any]) -> None:
     """Draw the seeds' mean with its band, or the one seed's line."""
     if len(curves) == 1:
-        axes.plot(*curves[0], color=colour, linewidth=1.8, marker="." if len(curves[0][0]) == 1 else "")
+        axes.plot(*curves[0], **look, linewidth=1.8, marker="." if len(curves[0][0]) == 1 else "")
     elif curves:
         steps, values = on_common_steps(curves)
         mean, half = interval(values)
-        axes.plot(steps, mean, color=colour, linewidth=1.8, zorder=3)
-        axes.fill_between(steps, mean - half, mean + half, color=colour, alpha=0.18, linewidth=0)
+        axes.plot(steps, mean, **look, linewidth=1.8, zorder=3)
+        axes.fill_between(steps, mean - half, mean + half, color=look["color"], alpha=0.18, linewidth=0)
 
 
-def _legend(figure: Figure, runs: Sequence[Run], colours: dict[str, str]) -> None:
+def _legend(figure: Figure, runs: Sequence[Run], looks: Mapping[str, dict[str, Any]]) -> None:
     """One legend under the panels: who, how many seeds, what the band is, the evaluations, the limits."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
     handles: list[Any] = []
     several = False
-    for algo, colour in colours.items():
-        counts = {sum(run.algo == algo and run.task == task for run in runs) for task in {run.task for run in runs}}
-        seeds = " or ".join(str(count) for count in sorted(counts - {0}))
-        label = f"{algo} ({seeds} seed{'s' * (seeds != '1')})"
-        handles.append(Line2D([], [], color=colour, linewidth=1.8, label=label))
+    for label, look in looks.items():
+        counts = {sum(run.label == label and run.task == task for run in runs) for task in {run.task for run in runs}}
+        handles.append(Line2D([], [], **look, linewidth=1.8, label=f"{label} ({seeds_in_words(counts)})"))
         several |= max(counts) > 1
     if several:
         handles.append(Patch(color="#999999", alpha=0.35, linewidth=0, label="mean over seeds, 95 % t-interval"))
     if any(len(run.curve(column)[0]) for run in runs for _, _, column in PANELS):
         handles.append(Line2D([], [], color="#666666", marker="o", linestyle="", label="deterministic evaluation"))
-    for limit in sorted({run.cost_limit for run in runs if run.cost_limit is not None}):
-        handles.append(Line2D([], [], color="#222222", linestyle="--", linewidth=1.2, label=f"cost limit {limit:g}"))
-    figure.legend(handles=handles, loc="outside lower left", ncols=min(len(handles), 5))
+    legend_below(figure, handles, [run.cost_limit for run in runs])
+
+
+def seeds_in_words(counts: Iterable[int]) -> str:
+    """How many seeds there are on each task: "1 seed", "3 or 5 seeds"; 0 is a task without."""
+    words = " or ".join(str(count) for count in sorted(set(counts) - {0}))
+    return f"{words} seed{'s' * (words != '1')}"
+
+
+def legend_below(figure: Figure, handles: Sequence[Any], limits: Iterable[float | None]) -> None:
+    """The legend, with a dashed line for every cost limit, below all panels and within the figure's width."""
+    from matplotlib.lines import Line2D
+
+    dashed: dict[str, Any] = {"color": "#222222", "linestyle": "--", "linewidth": 1.2}
+    shown = [*handles]
+    shown += [Line2D([], [], **dashed, label=f"cost limit {x:g}") for x in sorted({x for x in limits if x is not None})]
+    widest = 0.6 + 0.075 * max(len(handle.get_label()) for handle in shown)  # inches, at this size of letters
+    fitting = max(1, int(figure.get_figwidth() / widest))
+    figure.legend(handles=shown, loc="outside lower left", ncols=min(len(shown), fitting, 5))
 
 
 def _short_steps(steps: float, _: float = 0.0) -> str:

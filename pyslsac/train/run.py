@@ -12,7 +12,7 @@ from typing import Any
 import gymnasium
 import torch
 
-from pyslsac.agents import config_for, make_agent
+from pyslsac.agents import OnPolicyConfig, config_for, make_agent
 from pyslsac.data import Replay
 from pyslsac.envs import VectorEnv, make_vec
 from pyslsac.train.checkpoint import Checkpoints
@@ -20,6 +20,7 @@ from pyslsac.train.display import Display
 from pyslsac.train.evaluate import TRAINING, env_seeds
 from pyslsac.train.log import import_wandb
 from pyslsac.train.off_policy import OffPolicy
+from pyslsac.train.on_policy import OnPolicy
 from pyslsac.train.plan import new_runs, recorded_runs
 from pyslsac.train.record import facts_of
 from pyslsac.train.run_files import RunFiles, SeedResult
@@ -122,9 +123,11 @@ def _train(
         venv = make(runs * num_envs, [s for seed in seeds for s in env_seeds(seed, num_envs, TRAINING)])
         closing.callback(venv.close)
         agent = make_agent(settings.algo, venv.spec_, config, runs=runs, device=settings.device, seed=seeds)
-        capacity = min(config.buffer_size, settings.steps + num_envs)
+        on_policy = isinstance(config, OnPolicyConfig)
+        wanted = config.steps_per_epoch + num_envs if on_policy else config.buffer_size
+        capacity = min(wanted, settings.steps + num_envs)
         replay = Replay(venv.spec_, capacity, runs, seeds=seeds, device=settings.device)
-        loop = OffPolicy(agent, replay, venv, seeds, num_envs)
+        loop = (OnPolicy if on_policy else OffPolicy)(agent, replay, venv, seeds, num_envs)
         facts = facts_of(settings, seeds, config.precision) | {"task": _sizes(venv)}
         checkpoints = Checkpoints(list(folders.values()))
         states = checkpoints.load(replay) if resumed else None

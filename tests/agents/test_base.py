@@ -40,6 +40,24 @@ SMALL: dict[str, list[dict[str, Any]]] = {  # agent: the configurations that are
         dict(width=16, score_width=16, level_embedding=4, multiplier_rule="episodes", lagrangian="plain",
              cost_ensemble=1),
     ],
+    "sac": [dict(width=16), dict(width=16, policy_delay=1, alpha="auto")],
+    "td3": [dict(width=16)],
+    "sac-lag": [
+        dict(width=16, multiplier_warmup=6, cost_normalize=True),
+        dict(width=16, policy_delay=1, alpha="auto", multiplier_warmup=0, multiplier_optimizer="sgd"),
+    ],
+    "td3-lag": [dict(width=16, multiplier_warmup=6)],
+    "sac-pid": [dict(width=16, multiplier_warmup=6, kp=0.1, ki=0.01, kd=0.1)],
+    "td3-pid": [dict(width=16, multiplier_warmup=6, kp=0.1, ki=0.01, kd=0.1)],
+    "wcsac": [
+        dict(width=16, quantiles=5, cosines=8, cost_limit=3.0),
+        dict(width=16, safety_critic="gaussian", policy_delay=1, alpha="auto", critic_grad_norm=0.5,
+             nonnegative_price=True),
+    ],
+    "lsac": [
+        dict(width=16, ensemble=3, temperature=1e-6),
+        dict(width=16, ensemble=2, actor_pairs="best", policy_delay=1, alpha=0.1, actor_grad_norm=0.5),
+    ],
 }  # fmt: skip
 OFF_POLICY = [name for name, (_, config) in AGENTS.items() if issubclass(config, OffPolicyConfig)]
 

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from pyslsac import train
-from pyslsac.agents import AGENTS
+from pyslsac.agents import AGENTS, OffPolicyConfig
 from pyslsac.envs import bandit, linear_quadratic
 
 TOYS: dict[str, tuple[ModuleType, float, float]] = {  # task: where its optimum stands, a limit that binds, one that not
     "pyslsac/Bandit-v0": (bandit, 0.5, 1.0),
     "pyslsac/LinearQuadratic-v0": (linear_quadratic, 6.0, 10.0),
 }
-UNCONSTRAINED = {"nc-lql", "lql"}  # these agents see no cost: their optimum is the one under a limit that does not bind
+UNCONSTRAINED = {"nc-lql", "lql", "sac", "td3", "lsac"}  # see no cost: judged where the limit does not bind
 AS_IT_ACTS = {"algd", "safe-nc-lql"}  # judged by what they do in the last thousand steps: they learn a law, not a mode
 SHORT = dict(batch_size=64, start_steps=500, steps_per_epoch=250)
 SETTINGS: dict[str, tuple[dict[str, Any], dict[str, dict[str, Any]]]] = {  # agent: for both tasks, for each
@@ -88,16 +88,105 @@ SETTINGS: dict[str, tuple[dict[str, Any], dict[str, dict[str, Any]]]] = {  # age
             "pyslsac/LinearQuadratic-v0": dict(multiplier_lr=1.5e-3, gamma=0.9, cost_gamma=0.9),
         },
     ),
+    "wcsac": (
+        dict(
+            width=32, quantiles=4, cosines=8, policy_delay=1, risk_level=1.0, alpha=0.002, actor_lr=1e-3,
+            critic_lr=3e-3, polyak=0.02, buffer_size=200, steps=1_800,
+        ),  # a small replay: its multiplier follows the actions in there
+        {
+            "pyslsac/Bandit-v0": dict(multiplier_lr=2e-3, damping=2.0),
+            "pyslsac/LinearQuadratic-v0": dict(multiplier_lr=5e-3, gamma=0.5, cost_gamma=0.5),
+        },
+    ),
+    "lsac": (
+        dict(
+            width=32, ensemble=2, policy_delay=1, alpha=0.002, actor_lr=1e-3, critic_lr=3e-3, polyak=0.02, steps=1_200,
+        ),
+        {"pyslsac/Bandit-v0": {}, "pyslsac/LinearQuadratic-v0": dict(gamma=0.5)},
+    ),
+    "sac": (
+        dict(
+            width=64, policy_delay=1, alpha=0.002, actor_lr=1e-3, critic_lr=3e-3, polyak=0.02, start_steps=300,
+            steps=2_000,
+        ),
+        {"pyslsac/Bandit-v0": {}, "pyslsac/LinearQuadratic-v0": dict(gamma=0.9)},
+    ),
+    "td3": (
+        dict(width=64, policy_delay=1, actor_lr=1e-3, critic_lr=3e-3, polyak=0.02, start_steps=300, steps=2_000),
+        {"pyslsac/Bandit-v0": dict(exploration_noise=0.3), "pyslsac/LinearQuadratic-v0": dict(gamma=0.9)},
+    ),
+    "sac-lag": (
+        dict(
+            width=64, policy_delay=1, alpha=0.002, actor_lr=1e-3, critic_lr=3e-3, polyak=0.02, multiplier_warmup=500,
+            multiplier_window=20, multiplier_optimizer="sgd", steps=1_600,
+        ),
+        {
+            "pyslsac/Bandit-v0": dict(multiplier_lr=1e-2),
+            "pyslsac/LinearQuadratic-v0": dict(multiplier_lr=5e-4, gamma=0.9, cost_gamma=0.9),
+        },
+    ),
+    "td3-lag": (
+        dict(
+            width=64, policy_delay=1, actor_lr=1e-3, critic_lr=3e-3, polyak=0.02, multiplier_warmup=500,
+            multiplier_window=20, steps=1_800,
+        ),
+        {
+            "pyslsac/Bandit-v0": dict(multiplier_lr=4e-3, exploration_noise=0.3),
+            "pyslsac/LinearQuadratic-v0": dict(multiplier_lr=2e-3, gamma=0.9, cost_gamma=0.9),
+        },
+    ),
+    "sac-pid": (
+        dict(
+            width=64, policy_delay=1, alpha=0.002, actor_lr=1e-3, critic_lr=3e-3, polyak=0.02, multiplier_warmup=500,
+            multiplier_window=20, steps=1_600,
+        ),
+        {
+            "pyslsac/Bandit-v0": dict(kp=0.1, ki=1e-2, kd=0.1),
+            "pyslsac/LinearQuadratic-v0": dict(kp=0.02, ki=5e-4, kd=0.02, gamma=0.9, cost_gamma=0.9),
+        },
+    ),
+    "td3-pid": (
+        dict(
+            width=64, policy_delay=1, actor_lr=1e-3, critic_lr=3e-3, polyak=0.02, multiplier_warmup=500,
+            multiplier_window=20, steps=1_800,
+        ),
+        {
+            "pyslsac/Bandit-v0": dict(kp=0.1, ki=1e-2, kd=0.1, exploration_noise=0.3),
+            "pyslsac/LinearQuadratic-v0": dict(kp=0.02, ki=5e-4, kd=0.02, gamma=0.9, cost_gamma=0.9),
+        },
+    ),
+    "ppo-lag": (
+        dict(log_std=-1.3, iterations=5, batch_size=50, target_kl=0.01, critic_lr=1e-2),
+        {
+            "pyslsac/Bandit-v0": dict(
+                steps=2_600, steps_per_epoch=100, cost_window=100, actor_lr=1e-3, alpha=0.2, multiplier_init=2.5,
+                multiplier_lr=0.03,
+            ),
+            "pyslsac/LinearQuadratic-v0": dict(
+                steps=5_200, steps_per_epoch=200, cost_window=20, actor_lr=1.5e-3, alpha=0.1, multiplier_init=1.65,
+                multiplier_lr=0.015, gamma=0.9, cost_gamma=0.9,
+            ),
+        },
+    ),
+    "cpo": (
+        dict(steps_per_epoch=200, log_std=-1.5, iterations=5, batch_size=100, target_kl=0.03, critic_lr=1e-2),
+        {
+            "pyslsac/Bandit-v0": dict(steps=3_000, cost_window=100),
+            "pyslsac/LinearQuadratic-v0": dict(steps=4_000, cost_window=20, gamma=0.9, cost_gamma=0.9),
+        },
+    ),
 }  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("task", TOYS)
 @pytest.mark.parametrize("algo", AGENTS)
 def test_toy_tasks_are_solved_within_their_limit(algo, task, tmp_path):
     module, binding, loose = TOYS[task]
     limit = loose if algo in UNCONSTRAINED else binding
     both, single = SETTINGS[algo]
-    config = SHORT | dict(cost_limit=limit) | both | single[task]
+    short = SHORT if issubclass(AGENTS[algo][1], OffPolicyConfig) else {}
+    config = short | dict(cost_limit=limit) | both | single[task]
     steps = config.pop("steps")
     epochs: list[dict[str, Any]] = []
     options = dict(eval_every=0, final_episodes=20, threads=1, quiet=True, env=dict(workers=0), out=tmp_path)

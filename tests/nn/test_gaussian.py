@@ -53,3 +53,15 @@ def test_the_plain_gaussian_is_one():
     expected = torch.distributions.Normal(mean, std.expand_as(mean)).log_prob(action).sum(-1)
     torch.testing.assert_close(policy.log_prob(obs, action), expected)
     assert mean.abs().max() < 0.2 and abs(std[0, 0, 0].log().item() + 0.4) < 1e-6
+
+
+def test_divergence_from_an_older_policy_is_torchs():
+    new, old = (
+        Gaussian(2, 3, 2, 16, [torch.Generator().manual_seed(s + r) for r in range(2)]).double() for s in (0, 5)
+    )
+    obs = torch.randn(2, 7, 3, dtype=torch.float64)
+    with torch.no_grad():
+        old.log_std += torch.randn(2, 2)
+    laws = [torch.distributions.Normal(mean, std.expand_as(mean)) for mean, std in (old(obs), new(obs))]
+    expected = torch.distributions.kl_divergence(*laws).sum(-1)
+    torch.testing.assert_close(new.divergence(obs, old(obs)), expected)

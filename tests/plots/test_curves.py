@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from pyslsac.plots import find_runs, interval, plot_curves
-from pyslsac.plots.curves import figure_of, on_common_steps
+from pyslsac.plots.curves import figure_of, looks_of, on_common_steps
 
 
 def write_run(root: Path, algo: str = "sl-sac", task: str = "Task-v0", seed: int = 0, **columns: list[float]) -> Path:
@@ -82,6 +82,34 @@ def test_algorithms_differ_in_colour_and_tasks_in_row(tmp_path):
     assert len(figure.axes) == 6
     colours = {line.get_color() for line in figure.axes[3].lines if len(line.get_xdata()) == 5}
     assert len(colours) == 2
+
+
+def test_columns_have_a_task_each_with_return_above_cost(tmp_path):
+    for i in range(7):
+        write_run(tmp_path, task=f"Task{i}-v0")
+    figure = figure_of(find_runs([tmp_path]), columns=True)
+    shown = [axes for axes in figure.axes if axes.get_visible()]
+    assert len(figure.axes) == 16 and len(shown) == 14  # four tasks beside each other, three below
+    titles = [axes.get_title(loc="left") for axes in shown if axes.get_title(loc="left")]
+    assert titles == [f"Task{i}-v0" for i in range(7)]
+    assert [axes.get_ylabel() for axes in shown if axes.get_ylabel()] == ["Return per episode", "Cost per episode"] * 2
+    limits = [any(line.get_linestyle() == "--" for line in axes.lines) for axes in shown]
+    assert limits == [False] * 4 + [True] * 4 + [False] * 3 + [True] * 3
+
+
+def test_a_ninth_label_has_the_first_colour_in_another_line():
+    looks = looks_of(f"algorithm {i}" for i in range(9))
+    first, last = looks["algorithm 0"], looks["algorithm 8"]
+    assert first["color"] == last["color"] and first["linestyle"] != last["linestyle"]
+    assert len({tuple(look.values()) for look in looks.values()}) == 9
+
+
+def test_runs_of_other_settings_are_another_curve(tmp_path):
+    write_run(tmp_path / "a")
+    config = write_run(tmp_path / "b") / "config.yaml"
+    config.write_text(config.read_text().replace("25.0", "5.0"))
+    shown = legend_of(figure_of(find_runs([tmp_path])))
+    assert shown[:2] == ["sl-sac (cost_limit=25) (1 seed)", "sl-sac (cost_limit=5) (1 seed)"]
 
 
 def test_a_panel_without_its_column_says_so(tmp_path):

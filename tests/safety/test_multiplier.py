@@ -41,6 +41,22 @@ def test_adams_first_step_is_its_rate_whatever_the_violation():
     torch.testing.assert_close(multiplier.value, expected, rtol=1e-6, atol=0)
 
 
+def test_adams_second_step_by_hand():
+    """m 0.1 · 0.9 · 2 - 0.1, v 0.001 (0.999 · 4 + 1), corrected by 0.19 and 0.001999: 0.4210526 and 1.5809015²."""
+    multiplier = Multiplier(1, init=1.0, lr=0.1, optimizer="adam")
+    multiplier.ascend(torch.tensor([2.0]))
+    assert multiplier.value.item() == pytest.approx(1.1)
+    multiplier.ascend(torch.tensor([-1.0]))
+    assert multiplier.value.item() == pytest.approx(1.1 + 0.1 * 0.4210526 / 1.5809015, rel=1e-6)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_a_rate_of_zero_fixes_it(optimizer):
+    multiplier = Multiplier(2, init=0.7, lr=0.0, optimizer=optimizer)
+    multiplier.ascend(torch.tensor([500.0, -30.0]), steps=5)
+    assert multiplier.value.tolist() == [0.7, 0.7]
+
+
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_state_comes_back(optimizer):
     one, two = (Multiplier(2, 0.1, 0.01, optimizer=optimizer) for _ in range(2))

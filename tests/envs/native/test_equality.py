@@ -66,6 +66,7 @@ def test_one_step_from_each_state_of_the_release_is_its_step(name: str) -> None:
         np.testing.assert_array_equal(ours.truncated, truncated)
 
 
+@pytest.mark.long
 @needs_release
 @pytest.mark.parametrize("name", TWELVE)
 def test_running_free_it_stays_with_the_release_to_the_last_bit(name: str) -> None:

@@ -1,0 +1,200 @@
+"""SAC-Lag, a soft actor-critic under a Lagrange multiplier, as OmniSafe has it (Ji et al. 2024; Haarnoja et al. 2018).
+
+Twin critics for the reward, one critic for the cost, a tanh-Gaussian policy that pays multiplier · Q_c, and a
+multiplier that follows the mean cost of recent training episodes. Facts are those of OmniSafe 0.5.0's code (O).
+
+Deviations, and what is easily missed:
+ 1. The cost critic's target takes the policy's mode, tanh(mean), where the reward's takes a sample.
+ 2. Gradients are clipped to norm 40, the actor's, the cost critic's and that of both twins together, each per run.
+ 3. The multiplier moves once an environment step. OmniSafe moves it once an update, of which there is one a step.
+ 4. It starts after 202,000 steps, when OmniSafe's epoch 101 begins, and follows the last 50 episodes: that is what the
+    code keeps, and the 10 in its settings is read nowhere.
+ 5. With alpha="auto" the entropy is that of the actor's own pass; OmniSafe samples the moved policy anew.
+
+Logged: Loss/Loss_reward_critic, Loss/Loss_cost_critic, Loss/Loss_pi, Value/reward_critic, Value/cost_critic,
+Value/Entropy, Value/alpha, Metrics/LagrangeMultiplier, Metrics/EpCostCVaR (at risk level 1, the mean).
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from pyslsac.agents.base import Agent, Device, OffPolicyConfig, check_range
+from pyslsac.data import Batch, RunningNormalizer, Spec
+from pyslsac.nn import Ensemble, TanhGaussian, frozen
+from pyslsac.optim import EntropyCoefficient, Metrics, minimise, polyak_update
+from pyslsac.safety import CostWindow, Multiplier, PIDMultiplier
+
+
+@dataclass(frozen=True)
+class SACLagConfig(OffPolicyConfig):
+    """O: OmniSafe's default."""
+
+    start_steps: int = 10_000  # uniformly random steps before learning starts (O)
+
+    width: int = 256  # units of each of the two hidden layers (O)
+    gamma: float = 0.99  # reward discount (O)
+    cost_gamma: float = 0.99  # cost discount (O)
+    polyak: float = 0.005  # target smoothing rate (O)
+    critic_lr: float = 3e-4  # Adam, reward and cost critics (O)
+    critic_grad_norm: float = 40.0  # per run, of both twins together and of the cost critic (O)
+    actor_lr: float = 3e-4  # Adam (O)
+    actor_grad_norm: float = 40.0  # per run (O)
+    policy_delay: int = 2  # updates per move of the actor and the targets (O)
+    alpha: float | Literal["auto"] = 0.2  # entropy coefficient (O)
+    alpha_lr: float = 3e-4  # Adam, with alpha="auto" (O)
+
+    multiplier_init: float = 1e-3  # where it starts (O)
+    multiplier_lr: float = 1e-5  # per environment step; 0 keeps the multiplier where it is (O)
+    multiplier_max: float | None = None  # cap, none by default (O)
+    multiplier_warmup: int = 202_000  # environment steps before it moves (O)
+    multiplier_window: int = 50  # episodes whose mean cost it follows (O)
+    multiplier_optimizer: Literal["sgd", "adam"] = "adam"  # Adam (O), or plain ascent
+    cost_normalize: bool = False  # running (c - mean) / std on stored costs, which the multiplier does not see (O)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_range(self, 1, math.inf, "width", "policy_delay", "multiplier_window")
+        check_range(self, 0, math.inf, "critic_grad_norm", "actor_grad_norm", "multiplier_warmup")
+        check_range(self, 0, 1, "gamma", "cost_gamma", "polyak")
+
+
+def presets(task: str | None) -> dict[str, dict[str, Any]]:
+    """Named settings: what each changes of the defaults. `step`'s multiplier can rise by about 1 in 5,000 steps."""
+    velocity = task is not None and "Velocity" in task
+    slower = dict(actor_lr=5e-6, critic_lr=1e-3, alpha=1e-5, multiplier_init=0.0, multiplier_lr=5e-7)
+    step = dict(alpha="auto", policy_delay=1, start_steps=2_000, multiplier_warmup=15_000)
+    return {
+        "omnisafe": dict(cost_normalize=velocity),
+        "omnisafe-navigation": slower,
+        "step": step | dict(multiplier_lr=2e-4, multiplier_window=10),
+    }
+
+
+class SACLag(Agent):
+    """SAC whose policy pays for the cost by a learned multiplier."""
+
+    config: SACLagConfig
+
+    def __init__(self, spec: Spec, config: SACLagConfig, seeds: Sequence[int], device: Device = "cpu") -> None:
+        super().__init__(spec, config, seeds, device)
+        runs, sizes = self.runs, (spec.obs_dim + spec.act_dim, config.width, config.width, 1)
+        place: Any = dict(device=self.device, dtype=self.dtype)
+        layers: Any = dict(generators=self.generators(), compute=self.compute)
+        self.actor = TanhGaussian(runs, spec.obs_dim, spec.act_dim, config.width, **layers).to(**place)
+        self.critics = Ensemble((runs, 2), sizes, **layers).to(**place)
+        self.cost_critic = Ensemble((runs,), sizes, **layers).to(**place)
+        self.target_critics = copy.deepcopy(self.critics).requires_grad_(False)
+        self.target_cost_critic = copy.deepcopy(self.cost_critic).requires_grad_(False)
+
+        self.actor_optim = torch.optim.Adam(self.actor.parameters(), lr=config.actor_lr, fused=True)
+        self.reward_optim = torch.optim.Adam(self.critics.parameters(), lr=config.critic_lr, fused=True)
+        self.cost_optim = torch.optim.Adam(self.cost_critic.parameters(), lr=config.critic_lr, fused=True)
+        self.alpha = EntropyCoefficient(config.alpha, runs, spec.act_dim, lr=config.alpha_lr, **place)
+        self.multiplier = self.make_multiplier()
+        self.window = CostWindow(runs, config.multiplier_window)
+        self.cost_normalizer = RunningNormalizer(runs)
+        names = "actor critics cost_critic target_critics target_cost_critic actor_optim reward_optim cost_optim alpha"
+        self.parts = {n: getattr(self, n) for n in (*names.split(), "multiplier", "window", "cost_normalizer")}
+
+    def make_multiplier(self) -> Multiplier | PIDMultiplier:
+        config = self.config
+        rule: Any = dict(maximum=config.multiplier_max, optimizer=config.multiplier_optimizer, device=self.device)
+        return Multiplier(self.runs, config.multiplier_init, config.multiplier_lr, **rule)
+
+    @torch.no_grad()
+    def act(self, obs: Tensor, deterministic: bool = False) -> Tensor:
+        """Actions [R, n, A] in [-1, 1]: samples of the policy, or its mode."""
+        obs = obs.to(self.device, self.dtype)
+        if deterministic:
+            return self.actor.mode(obs)
+        self.counters["acts"] += 1
+        noise = self.normals((obs.shape[1], self.spec.act_dim), stream=0, step=self.counters["acts"])
+        return self.actor(obs, noise)[0]
+
+    def draw(self, batch_size: int) -> tuple[Tensor, Tensor]:
+        """Standard normals [R, B, A] behind a' ~ π(·|s') and a ~ π(·|s) of the next update."""
+        shape, step = (batch_size, self.spec.act_dim), self.counters["updates"]
+        return self.normals(shape, 1, step), self.normals(shape, 2, step)
+
+    def update(self, batch: Batch) -> Metrics:
+        """One update, in OmniSafe's order."""
+        batch, config = batch.to(self.device, self.dtype), self.config
+        next_noise, noise = self.draw(batch.obs.shape[1])
+        y, z = self.targets(batch, next_noise)
+        metrics = minimise(self.reward_loss(batch, y), self.reward_optim, grad_norm=config.critic_grad_norm)
+        metrics |= minimise(self.cost_loss(batch, z), self.cost_optim, grad_norm=config.critic_grad_norm)
+        self.counters["updates"] += 1
+        if self.counters["updates"] % config.policy_delay == 0:
+            metrics |= minimise(self.actor_loss(batch, noise), self.actor_optim, grad_norm=config.actor_grad_norm)
+            self.alpha.adapt(metrics["Value/Entropy"])
+            polyak_update(self.target_critics, self.critics, config.polyak)
+            polyak_update(self.target_cost_critic, self.cost_critic, config.polyak)
+        return metrics
+
+    @torch.no_grad()
+    def targets(self, batch: Batch, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """The critics' targets [R, B], a' ~ π(·|s') for the reward and tanh(mean(s')) for the cost.
+
+        y = r + gamma (1 - terminated) (min_j Q̄_j(s', a') - alpha log π(a'|s')),
+        z = c + gamma_c (1 - terminated) Q̄_c(s', tanh(mean(s'))), `cost_steps` steps on.
+        """
+        tail = batch.tail(self.config.cost_gamma)
+        action, log_prob = self.actor(batch.next_obs, noise)
+        twins = self.target_critics(torch.cat([batch.next_obs, action], dim=-1)).squeeze(-1)  # [R, 2, B]
+        value = twins.amin(1) - self.alpha.value.unsqueeze(-1) * log_prob
+        cost = self.target_cost_critic(torch.cat([tail.obs, self.actor.mode(tail.obs)], dim=-1)).squeeze(-1)
+        y = batch.reward + self.config.gamma * (1 - batch.terminated) * value
+        return y, tail.cost + tail.discount * (1 - tail.terminated) * cost
+
+    def reward_loss(self, batch: Batch, y: Tensor) -> tuple[Tensor, Metrics]:
+        """Σ_j mean_B (Q_j(s, a) - y)² [R]."""
+        q = self.critics(torch.cat([batch.obs, batch.action], dim=-1)).squeeze(-1)  # [R, 2, B]
+        loss = (q - y.unsqueeze(1)).square().mean(-1).sum(-1)
+        return loss, {"Loss/Loss_reward_critic": loss.detach(), "Value/reward_critic": q.detach().mean((1, 2))}
+
+    def cost_loss(self, batch: Batch, z: Tensor) -> tuple[Tensor, Metrics]:
+        """mean_B (Q_c(s, a) - z)² [R]."""
+        q = self.cost_critic(torch.cat([batch.obs, batch.action], dim=-1)).squeeze(-1)  # [R, B]
+        loss = (q - z).square().mean(-1)
+        return loss, {"Loss/Loss_cost_critic": loss.detach()}
+
+    def actor_loss(self, batch: Batch, noise: Tensor) -> tuple[Tensor, Metrics]:
+        """mean_B [alpha log π(a|s) - min_j Q_j(s, a) + multiplier Q_c(s, a)] / (1 + multiplier) [R], a ~ π(·|s)."""
+        action, log_prob = self.actor(batch.obs, noise)
+        x = torch.cat([batch.obs, action], dim=-1)
+        with frozen(self.critics, self.cost_critic):
+            value, cost = self.critics(x).squeeze(-1).amin(1), self.cost_critic(x).squeeze(-1)  # [R, B]
+        multiplier = self.multiplier.value.to(cost).unsqueeze(-1)
+        loss = self.alpha.value.unsqueeze(-1) * log_prob - value + multiplier * cost
+        loss = (loss / (1 + multiplier)).mean(-1)
+        means = {"Value/cost_critic": cost.detach().mean(-1), "Value/Entropy": -log_prob.detach().mean(-1)}
+        return loss, {"Loss/Loss_pi": loss.detach()} | means
+
+    def record_episode(self, run: int, cost: float) -> None:
+        self.window.append(run, cost)
+
+    def after_env_steps(self, count: int) -> None:
+        """The multiplier moves along mean cost of the window - d, for each environment step past the warm-up."""
+        super().after_env_steps(count)
+        steps = min(count, self.counters["env_steps"] - self.config.multiplier_warmup)
+        if steps > 0:
+            self.multiplier.ascend(self.window.cvar(1.0) - self.config.cost_limit, steps)
+
+    def stored_cost(self, cost: Tensor) -> Tensor:
+        return self.cost_normalizer(cost) if self.config.cost_normalize else cost
+
+    def gauges(self) -> Metrics:
+        """The multiplier, alpha, and the mean cost that drives the multiplier."""
+        return {
+            "Metrics/LagrangeMultiplier": self.multiplier.value.clone(),
+            "Metrics/EpCostCVaR": self.window.cvar(1.0),
+            "Value/alpha": self.alpha.value,
+        }
