@@ -147,10 +147,12 @@ class SACLag(Agent):
         z = c + gamma_c (1 - terminated) Q̄_c(s', tanh(mean(s'))), `cost_steps` steps on.
         """
         tail = batch.tail(self.config.cost_gamma)
-        action, log_prob = self.actor(batch.next_obs, noise)
+        mean, log_std = self.actor.latent(batch.next_obs)
+        action, log_prob = self.actor.squash(mean, log_std, noise)
+        mode = torch.tanh(mean) if tail.obs is batch.next_obs else self.actor.mode(tail.obs)
         twins = self.target_critics(torch.cat([batch.next_obs, action], dim=-1)).squeeze(-1)  # [R, 2, B]
         value = twins.amin(1) - self.alpha.value.unsqueeze(-1) * log_prob
-        cost = self.target_cost_critic(torch.cat([tail.obs, self.actor.mode(tail.obs)], dim=-1)).squeeze(-1)
+        cost = self.target_cost_critic(torch.cat([tail.obs, mode], dim=-1)).squeeze(-1)
         y = batch.reward + self.config.gamma * (1 - batch.terminated) * value
         return y, tail.cost + tail.discount * (1 - tail.terminated) * cost
 

@@ -31,12 +31,16 @@ class TanhGaussian(nn.Module):
         self.network = Ensemble((runs,), (obs_dim, width, width, 2 * act_dim), generators, compute=compute)
 
     def forward(self, obs: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """Action [R, B, A] and its log density [R, B], from standard normals `noise` [R, B, A].
+        """Action [R, B, A] and its log density [R, B], from standard normals `noise` [R, B, A]."""
+        return self.squash(*self.latent(obs), noise)
+
+    @staticmethod
+    def squash(mean: Tensor, log_std: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """Action tanh(u) [R, B, A], u = mean + std · noise, and its log density [R, B].
 
         log π(a|s) = Σ_A [ -noise²/2 - log std - log √(2π) - log(1 - a²) ], with
         log(1 - tanh²u) = 2 (log 2 - u - softplus(-2u)), which does not cancel at large |u|.
         """
-        mean, log_std = self.latent(obs)
         u = mean + log_std.exp() * noise
         log_normal = -0.5 * noise.square() - log_std - 0.5 * math.log(2 * math.pi)
         log_slope = 2 * (math.log(2) - u - F.softplus(-2 * u))

@@ -39,7 +39,7 @@ class Multiplier:
         if optimizer == "sgd":
             self.optimizer = torch.optim.SGD([self.value], lr=lr, maximize=True)
         else:
-            self.optimizer = torch.optim.Adam([self.value], lr=lr, maximize=True)
+            self.optimizer = torch.optim.Adam([self.value], lr=lr, maximize=True, fused=True)
 
     def ascend(self, violation: Tensor, steps: int = 1) -> None:
         """`steps` moves along `violation` [R] = J - d; where it is NaN, nothing known yet, the gradient is zero."""
