@@ -79,7 +79,7 @@ class TD3Lag:
             next_x = torch.cat([batch.next_obs[0], action], dim=-1)
             next_q = torch.min(*(critic(next_x).squeeze(-1) for critic in self.target_critics))
             y = batch.reward[0] + c.gamma * (1 - batch.terminated[0]) * next_q
-        losses = {"reward_loss": sum(F.mse_loss(critic(x).squeeze(-1), y) for critic in self.critics)}
+        losses = {"reward_loss": torch.stack([F.mse_loss(critic(x).squeeze(-1), y) for critic in self.critics]).sum()}
         self.step(self.reward_optim, losses["reward_loss"], c.critic_grad_norm)
         if self.constrained:
             tail = batch.tail(c.cost_gamma)

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-if torch.distributed.is_available():
-    from torch.distributed.tensor import DTensor, Shard
-
-    _DTENSOR: tuple[type, ...] = (DTensor,)
-else:
-    _DTENSOR = ()
-
 
 def is_sharded(tensor: Tensor) -> bool:
-    return isinstance(tensor, _DTENSOR)
+    """Is it a DTensor? There is none where their module was never imported, which here would take a second."""
+    module = sys.modules.get("torch.distributed.tensor")
+    return module is not None and isinstance(tensor, module.DTensor)
 
 
 def local(tensor: Any) -> Tensor:
@@ -40,6 +36,8 @@ def offset_of(param: Any) -> int:
     """
     if not is_sharded(param):
         return 0
+    from torch.distributed.tensor import Shard
+
     rows, first, index, other = param.shape[0] if param.dim() else 1, 0, 0, False
     coordinate = param.device_mesh.get_coordinate()
     for axis, placement in enumerate(param.placements):

@@ -105,15 +105,12 @@ SETTINGS: dict[str, tuple[dict[str, Any], dict[str, dict[str, Any]]]] = {  # age
         {"pyslsac/Bandit-v0": {}, "pyslsac/LinearQuadratic-v0": dict(gamma=0.5)},
     ),
     "sac": (
-        dict(
-            width=64, policy_delay=1, alpha=0.002, actor_lr=1e-3, critic_lr=3e-3, polyak=0.02, start_steps=300,
-            steps=2_000,
-        ),
-        {"pyslsac/Bandit-v0": {}, "pyslsac/LinearQuadratic-v0": dict(gamma=0.9)},
+        dict(width=64, policy_delay=1, alpha=0.002, actor_lr=5e-4, critic_lr=2e-3, polyak=0.02, steps=2_000),
+        {"pyslsac/Bandit-v0": {}, "pyslsac/LinearQuadratic-v0": dict(gamma=0.5)},
     ),
     "td3": (
-        dict(width=64, policy_delay=1, actor_lr=1e-3, critic_lr=3e-3, polyak=0.02, start_steps=300, steps=2_000),
-        {"pyslsac/Bandit-v0": dict(exploration_noise=0.3), "pyslsac/LinearQuadratic-v0": dict(gamma=0.9)},
+        dict(width=64, policy_delay=1, actor_lr=5e-4, critic_lr=2e-3, polyak=0.02, steps=2_000),
+        {"pyslsac/Bandit-v0": dict(exploration_noise=0.3), "pyslsac/LinearQuadratic-v0": dict(gamma=0.5)},
     ),
     "sac-lag": (
         dict(
@@ -159,7 +156,7 @@ SETTINGS: dict[str, tuple[dict[str, Any], dict[str, dict[str, Any]]]] = {  # age
         dict(log_std=-1.3, iterations=5, batch_size=50, target_kl=0.01, critic_lr=1e-2),
         {
             "pyslsac/Bandit-v0": dict(
-                steps=2_600, steps_per_epoch=100, cost_window=100, actor_lr=1e-3, alpha=0.2, multiplier_init=2.5,
+                steps=2_600, steps_per_epoch=100, cost_window=100, actor_lr=1e-3, alpha=0.2, multiplier_init=2.4,
                 multiplier_lr=0.03,
             ),
             "pyslsac/LinearQuadratic-v0": dict(
