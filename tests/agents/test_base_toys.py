@@ -22,13 +22,13 @@ SHORT = dict(batch_size=64, start_steps=500, steps_per_epoch=250)
 SETTINGS: dict[str, tuple[dict[str, Any], dict[str, dict[str, Any]]]] = {  # agent: for both tasks, for each
     "sl-sac": (
         dict(
-            width=64, ensemble=1, quantiles=8, target_quantiles=8, risk_quantiles=8, cosines=16, policy_delay=1,
+            width=32, ensemble=1, quantiles=4, target_quantiles=4, risk_quantiles=4, cosines=8, policy_delay=1,
             multiplier_warmup=500, multiplier_window=20, risk_level=1.0, alpha=0.002, actor_lr=1e-3, critic_lr=3e-3,
             polyak=0.02,
         ),
         {
-            "pyslsac/Bandit-v0": dict(steps=4_000, multiplier_lr=5e-3),
-            "pyslsac/LinearQuadratic-v0": dict(steps=5_000, multiplier_lr=5e-4, gamma=0.9, cost_gamma=0.9),
+            "pyslsac/Bandit-v0": dict(steps=1_800, multiplier_lr=1e-2),
+            "pyslsac/LinearQuadratic-v0": dict(steps=2_200, multiplier_lr=5e-4, gamma=0.9, cost_gamma=0.9),
         },
     ),
     "cvpo": (
