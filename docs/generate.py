@@ -194,25 +194,25 @@ def last_evaluation(folder: Path) -> dict[str, Any]:
     return evaluation
 
 
-def learnt(task: str) -> str:
-    """Every agent's kept run of `step` on a task: what it learnt, beside random actions and SL-SAC at as many steps.
+def learnt(task: str, steps: str) -> str:
+    """The kept runs of `step` of so many steps on a task: what was learnt, beside random actions and SL-SAC by then.
 
     The critics' loss is that of the first epoch with updates and of the last. Training returns and costs are means of
     the ten episodes before that step.
     """
     rows = []
     for folder, settings, log in kept_runs():
-        step = settings["preset"] == "step"
+        step = settings["preset"] == "step" and settings["steps"] == int(steps)
         if settings["task"] != task or not (step or folder.parent.name == "half_cheetah"):
             continue
-        seen = [row for row in log if float(row["TotalEnvSteps"]) <= 40_000]
+        seen = [row for row in log if float(row["TotalEnvSteps"]) <= int(steps)]
         losses = [float(row[LOSS]) for row in seen if row.get(LOSS)]
         evaluation = last_evaluation(folder)
         played = (f"{evaluation[k]['mean']:,.1f} ± {evaluation[k]['std']:,.1f}" for k in ("return", "cost"))
         means = (f"{float(seen[-1][name]):,.1f}" for name in ("Metrics/EpRet", "Metrics/EpCost"))
         link = f"[`{settings['algo']}`](../bench/results/{folder.relative_to(RESULTS)}/progress.csv)"
-        steps = f"{float(seen[-1]['TotalEnvSteps']):,.0f}"
-        rows.append((link, steps, *means, *(played if step else "--"), f"{losses[0]:,.3g}", f"{losses[-1]:,.3g}"))
+        last = f"{float(seen[-1]['TotalEnvSteps']):,.0f}"
+        rows.append((link, last, *means, *(played if step else "--"), f"{losses[0]:,.3g}", f"{losses[-1]:,.3g}"))
     chance = json.loads((RESULTS / "random" / f"{task}.json").read_text("utf-8"))
     random = (f"{chance[name]['mean']:,.1f} ± {chance[name]['half_interval']:,.1f}" for name in ("return", "cost"))
     header = ("agent", "steps:", "training return:", "training cost:", "evaluated return:", "evaluated cost:")

@@ -84,9 +84,10 @@ class Run:
         if not episodes > 0:
             return "no training episode has ended yet"
         multiplier = max(self.curve("Metrics/LagrangeMultiplier")[1], default=math.nan)
+        largest = "" if math.isnan(multiplier) else f"the largest multiplier was {multiplier:.4g}, "
         return (
             f"the constraint was {'active' if over > 0 else 'never active'}: {over:.0f} of {episodes:.0f} training "
-            f"episodes went over the limit {self.cost_limit:g}, the largest multiplier was {multiplier:.4g}, "
+            f"episodes went over the limit {self.cost_limit:g}, {largest}"
             f"the last {min(episodes, 10):.0f} episodes cost {self.last('Metrics/EpCost'):.4g} on average"
         )
 
