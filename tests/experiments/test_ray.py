@@ -43,7 +43,8 @@ def test_interrupted_and_with_a_lost_node_it_ends_as_if_nothing_had_happened(tmp
     said, _ = first.communicate(timeout=900)
     assert first.returncode == 143, said
     assert "SIGTERM: the cells are saved" in said and "Traceback" not in said and "failed" not in said
-    assert "interrupted" in statuses(out).values() and not running(out)
+    left = list(statuses(out).values())
+    assert not running(out) and left.count("finished") < 8  # a cell that the signal reached too late has ended
 
     whole = reference(file, tmp_path / "whole")
     second = begin(*words, RAY_ADDRESS=cluster.address)
