@@ -67,7 +67,7 @@ def test_updates(case: str, precision: str) -> None:
     recorded, close = RECORD["cases"][case], dict(rel=WITHIN[precision], abs=0.1 * WITHIN[precision])
     norm = recorded["max_grad_norm"]
     agent = make(RECORD["rule"], precision, critic_grad_norm=norm, actor_grad_norm=norm)
-    for row, cost in zip(recorded["updates"], RECORD["episodes"]):  # noqa: B905  (the costs go on)
+    for row, cost in zip(recorded["updates"], RECORD["episodes"], strict=False):  # the costs go on
         drawn = double(row["noise"]).to(agent.dtype).unsqueeze(1)  # [1 or 2, R, B, A]
         agent.draw = lambda size, drawn=drawn: (drawn[0], drawn[-1])  # where there is one the actor does not move
         metrics = agent.update(batch())

@@ -3,8 +3,6 @@
 import json
 from pathlib import Path
 
-import pytest
-
 from pyslsac.plots.references import published, random_returns, scale_of
 
 MEASURED = Path(__file__).resolve().parents[2] / "bench" / "results" / "random"
@@ -20,7 +18,6 @@ def test_every_published_number_has_source_steps_and_kind():
     assert (ours.source, ours.spread_kind) == ("SL-SAC paper, Table 1", "standard error, 5 seeds")
 
 
-@pytest.mark.skipif(not MEASURED.is_dir(), reason="the measurements lie in the repository alone")
 def test_random_returns_are_the_measured_ones():
     measured = {}
     for path in MEASURED.glob("*.json"):
