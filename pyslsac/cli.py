@@ -69,6 +69,8 @@ class Train:
     """CPU threads."""
     cost_key: Annotated[str | None, option("KEY", "cost")] = None
     """Where the environment's info holds the cost."""
+    eager: Annotated[bool | None, option("BOOL", "False")] = None
+    """Make every update by its Python, for a profiler or a debugger, instead of replaying recorded ones."""
     env: Annotated[Any, Suppress] = None
     """Further arguments of make_vec, a mapping; YAML only."""
     eval_every: Annotated[int | None, option("N", 10)] = None

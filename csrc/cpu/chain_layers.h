@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "activate.h"
 #include "chain_member.h"
 
 namespace pyslsac {
@@ -53,30 +54,6 @@ struct Workspace {
     weight = q + group.members * rows, index = reinterpret_cast<int32_t*>(weight + rows);
   }
 };
-
-// hidden <- activation(product + bias), its slope beside it. V is float in the last hidden layer.
-template <Activation kind, typename V, typename H>
-HOST_DEVICE void activate_as(const float* product, const float* bias, V* hidden, H* slope, int64_t rows,
-                             int64_t width) {
-  for (int64_t i = 0; i < rows; ++i, product += width, hidden += width, slope += width) {
-#pragma GCC ivdep
-    for (int64_t c = 0; c < width; ++c) {
-      const Activated y = activated<kind>(product[c] + bias[c]);
-      hidden[c] = narrow<V>(y.value), slope[c] = narrow<H>(y.slope);
-    }
-  }
-}
-template <typename V, typename H>
-HOST_DEVICE void activate(Activation kind, const float* product, const float* bias, V* hidden, H* slope, int64_t rows,
-                          int64_t width) {
-  switch (kind) {
-    case Activation::relu: return activate_as<Activation::relu>(product, bias, hidden, slope, rows, width);
-    case Activation::silu: return activate_as<Activation::silu>(product, bias, hidden, slope, rows, width);
-    case Activation::gelu: return activate_as<Activation::gelu>(product, bias, hidden, slope, rows, width);
-    case Activation::mish: return activate_as<Activation::mish>(product, bias, hidden, slope, rows, width);
-    case Activation::tanh: return activate_as<Activation::tanh>(product, bias, hidden, slope, rows, width);
-  }
-}
 
 // Member e's values and slopes.
 template <typename S, typename H>

@@ -37,7 +37,7 @@ from pyslsac import sampling
 from pyslsac.agents.base import Agent, Device, OffPolicyConfig, check_range
 from pyslsac.data import Batch, Spec
 from pyslsac.nn import Ensemble, ScoreNetwork
-from pyslsac.optim import Metrics, minimise, polyak_update
+from pyslsac.optim import Adam, Metrics, minimise, polyak_update
 from pyslsac.safety import CostWindow, LogMultiplier, Multiplier, budget, penalty_and_slope, pessimistic
 
 
@@ -100,6 +100,7 @@ class ALGD(Agent):
     """Diffusion policy led by the augmented Lagrangian of twin reward critics and a cost ensemble."""
 
     config: ALGDConfig
+    periods = ("target_delay",)
 
     def __init__(self, spec: Spec, config: ALGDConfig, seeds: Sequence[int], device: Device = "cpu") -> None:
         super().__init__(spec, config, seeds, device)
@@ -113,7 +114,7 @@ class ALGD(Agent):
         self.target_critics = copy.deepcopy(self.critics).requires_grad_(False)
         self.target_cost_critics = copy.deepcopy(self.cost_critics).requires_grad_(False)
         rates = (self.actor, config.actor_lr), (self.critics, config.critic_lr), (self.cost_critics, config.critic_lr)
-        optims = (torch.optim.Adam(module.parameters(), lr=lr, fused=True) for module, lr in rates)
+        optims = (Adam(module.parameters(), lr=lr) for module, lr in rates)
         self.actor_optim, self.reward_optim, self.cost_optim = optims
         rule = LogMultiplier if config.multiplier_rule == "replay" else Multiplier
         self.multiplier = rule(runs, config.multiplier_init, config.multiplier_lr, device=self.device)
@@ -143,7 +144,7 @@ class ALGD(Agent):
 
     def draw(self, batch_size: int) -> sampling.DiffusionDraws:
         """The random numbers of the next update."""
-        config, step, actions = self.config, self.counters["updates"], self.spec.act_dim
+        config, step, actions = self.config, self.clock, self.spec.act_dim
         chain, samples = (config.levels, batch_size, actions), (batch_size, config.samples, actions)
         level = (self.uniforms((batch_size,), 3, step) * config.levels).long().clamp(max=config.levels - 1)
         return sampling.DiffusionDraws(
@@ -164,7 +165,7 @@ class ALGD(Agent):
         metrics |= minimise(self.actor_loss(batch, draws), self.actor_optim)
         if config.multiplier_rule == "replay":
             self.multiplier.ascend(replayed - self.budget)
-        self.counters["updates"] += 1
+        self.tick()
         if self.counters["updates"] % config.target_delay == 0:
             polyak_update(self.target_critics, self.critics, config.polyak)
             polyak_update(self.target_cost_critics, self.cost_critics, config.polyak)

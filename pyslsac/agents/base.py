@@ -6,7 +6,7 @@ import copy
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor
 from pyslsac import ops
 from pyslsac.data import Estimates, Rollout, RunningNormalizer, Spec, map_runs
 from pyslsac.nn import Ensemble, Gaussian
-from pyslsac.optim import Metrics
+from pyslsac.optim import Adam, Metrics
 from pyslsac.safety import CostWindow
 
 Device = torch.device | str
@@ -89,9 +89,13 @@ class Agent:
 
     A subclass fills `self.parts` with whatever has a state, and gives `act`, `update` and `gauges`. Random numbers are
     pure functions of (a run's seed, a counter, a stream), so a run's numbers do not depend on the runs beside it.
+    `update` may be recorded and replayed (train/graph.py): what changes from one update to the next it reads from
+    tensors that keep their place, `periods` names the fields that say every how many updates it does more, and it
+    ends with `tick`.
     """
 
     config: Any
+    periods: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, spec: Spec, config: Any, seeds: Sequence[int], device: Device = "cpu") -> None:
         self.spec, self.config, self.seeds = spec, config, [int(seed) for seed in seeds]
@@ -100,6 +104,7 @@ class Agent:
         self.compute = torch.bfloat16 if config.precision == "bf16" else self.dtype  # of hidden layers
         self.parts: dict[str, Part] = {}
         self.counters = {"updates": 0, "acts": 0, "env_steps": 0}
+        self.clock = torch.zeros(1, dtype=torch.int64, device=self.device)  # the updates, where a graph sees them
         self.noise_seed = self.derived_seeds("noise")
 
     @property
@@ -116,14 +121,14 @@ class Agent:
         """One generator a run, for the initial weights."""
         return [torch.Generator().manual_seed(int(seed)) for seed in self.derived_seeds("weights")]
 
-    def normals(self, shape: Sequence[int], stream: int, step: int) -> Tensor:
+    def normals(self, shape: Sequence[int], stream: int, step: int | Tensor) -> Tensor:
         """Standard normals [R, *shape]."""
         shape = (self.runs, *shape)
         return ops.philox_normal(
             shape, self.noise_seed, step, stream=STREAMS + stream, device=self.device, dtype=self.dtype
         )
 
-    def uniforms(self, shape: Sequence[int], stream: int, step: int) -> Tensor:
+    def uniforms(self, shape: Sequence[int], stream: int, step: int | Tensor) -> Tensor:
         """Uniforms on (0, 1) [R, *shape]: normals through their own distribution function."""
         return torch.special.ndtr(self.normals(shape, stream, step))
 
@@ -137,6 +142,15 @@ class Agent:
     def update(self, batch: Any) -> Metrics:
         """One update of every run from a `Batch`, or on-policy from a `Rollout`; metrics are tensors [R]."""
         raise NotImplementedError
+
+    def tick(self) -> None:
+        """One more update is made."""
+        self.counters["updates"] += 1
+        self.clock += 1
+
+    def kind(self) -> tuple[bool, ...]:
+        """Which of the `periods` end with the next update; updates of one kind run the same operators."""
+        return tuple((self.counters["updates"] + 1) % getattr(self.config, name) == 0 for name in self.periods)
 
     def gauges(self) -> Metrics:
         """Metrics that are read only when a row is logged, tensors [R]."""
@@ -166,6 +180,7 @@ class Agent:
                 "it was written by another algorithm or configuration"
             )
         self.counters = dict(state["counters"])
+        self.clock.fill_(self.counters["updates"])
         for name, part in self.parts.items():
             saved = copy.deepcopy(state["parts"][name])  # torch's optimizers keep what they are given
             for group, own in zip(saved.get("param_groups", ()), getattr(part, "param_groups", ()), strict=True):
@@ -192,8 +207,7 @@ class OnPolicyAgent(Agent):
         sizes, place = (spec.obs_dim, config.width, config.width, 1), (self.device, self.dtype)
         self.actor = Gaussian(1, spec.obs_dim, spec.act_dim, config.width, log_std=config.log_std, **layers).to(*place)
         self.critics = Ensemble((1, 2), sizes, activation="tanh", **layers).to(*place)  # of reward and cost
-        adam: Any = dict(lr=config.critic_lr, weight_decay=2 * config.critic_decay, fused=True)
-        self.critic_optim = torch.optim.Adam(self.critics.parameters(), **adam)
+        self.critic_optim = Adam(self.critics.parameters(), lr=config.critic_lr, weight_decay=2 * config.critic_decay)
         self.window = CostWindow(1, config.cost_window)
         self.obs_normalizer = RunningNormalizer(1, (spec.obs_dim,), device=self.device)
         names = ("actor", "critics", "critic_optim", "window", "obs_normalizer")

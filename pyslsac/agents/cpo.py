@@ -76,7 +76,7 @@ class CPO(OnPolicyAgent):
             for part in self.shuffled(steps, iteration):
                 loss = self.critic_loss(part)
                 seen.append(minimise_members(loss, self.critic_optim, grad_norm=config.grad_norm))
-        self.counters["updates"] += 1
+        self.tick()
         return metrics | mean_metrics(seen) | {"Train/PolicyStd": self.actor.log_std.detach().exp().mean(-1)}
 
     def violation(self, rollout: Rollout) -> Tensor:

@@ -34,7 +34,7 @@ from torch import Tensor
 from pyslsac.agents.base import Agent, Device, OffPolicyConfig, check_range
 from pyslsac.data import Batch, Spec
 from pyslsac.nn import Ensemble, TanhGaussian, action_values
-from pyslsac.optim import Metrics, TrustRegion, minimise, polyak_update
+from pyslsac.optim import Adam, Metrics, TrustRegion, minimise, polyak_update
 from pyslsac.safety import Dual, budget
 
 
@@ -114,9 +114,9 @@ class CVPO(Agent):
         self.target_critics = copy.deepcopy(self.critics).requires_grad_(False)
         self.target_cost_critics = copy.deepcopy(self.cost_critics).requires_grad_(False)
 
-        self.actor_optim = torch.optim.Adam(self.actor.parameters(), lr=config.actor_lr, fused=True)
-        self.reward_optim = torch.optim.Adam(self.critics.parameters(), lr=config.critic_lr, fused=True)
-        self.cost_optim = torch.optim.Adam(self.cost_critics.parameters(), lr=config.critic_lr, fused=True)
+        self.actor_optim = Adam(self.actor.parameters(), lr=config.actor_lr)
+        self.reward_optim = Adam(self.critics.parameters(), lr=config.critic_lr)
+        self.cost_optim = Adam(self.cost_critics.parameters(), lr=config.critic_lr)
         self.budget = budget(config.cost_limit, config.cost_gamma, spec.horizon)
         rule: Any = dict(optimizer=config.dual_optimizer, lr=config.dual_lr, maximum=config.multiplier_max)
         self.dual = Dual(runs, config.eps_dual, self.budget, **rule, device=self.device)
@@ -137,7 +137,7 @@ class CVPO(Agent):
 
     def update(self, batch: Batch) -> Metrics:
         """One minibatch of Algorithm 1: critics, E-step, M-step, targets; docs/cvpo.md has the formulas."""
-        batch, config, step = batch.to(self.device, self.dtype), self.config, self.counters["updates"]
+        batch, config, step = batch.to(self.device, self.dtype), self.config, self.clock
         size, actions = batch.obs.shape[1], self.spec.act_dim
         y, z, metrics = self.targets(batch, self.normals((size, actions), 1, step))
         metrics |= minimise(self.critic_loss(self.critics, batch, y, "reward"), self.reward_optim)
@@ -151,7 +151,7 @@ class CVPO(Agent):
         polyak_update(self.target_critics, self.critics, config.polyak)
         polyak_update(self.target_cost_critics, self.cost_critics, config.polyak)
         polyak_update(self.target_actor, self.actor, config.polyak)
-        self.counters["updates"] += 1
+        self.tick()
         return metrics
 
     @torch.no_grad()

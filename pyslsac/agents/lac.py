@@ -32,7 +32,7 @@ from pyslsac import ops
 from pyslsac.agents.base import STREAMS, Agent, Device, OffPolicyConfig, check_range
 from pyslsac.data import Batch, RunningNormalizer, Spec
 from pyslsac.nn import Ensemble, Gaussian
-from pyslsac.optim import Metrics, minimise, polyak_update
+from pyslsac.optim import Adam, Metrics, minimise, polyak_update
 from pyslsac.safety import Means, Multiplier
 
 
@@ -109,9 +109,9 @@ class LAC(Agent):
         self.target_critics = copy.deepcopy(self.critics).requires_grad_(False)
         self.target_cost_critics = copy.deepcopy(self.cost_critics).requires_grad_(False)
 
-        self.generator_optim = torch.optim.Adam(self.generator.parameters(), lr=config.generator_lr, fused=True)
-        self.reward_optim = torch.optim.Adam(self.critics.parameters(), lr=config.critic_lr, fused=True)
-        self.cost_optim = torch.optim.Adam(self.cost_critics.parameters(), lr=config.critic_lr, fused=True)
+        self.generator_optim = Adam(self.generator.parameters(), lr=config.generator_lr)
+        self.reward_optim = Adam(self.critics.parameters(), lr=config.critic_lr)
+        self.cost_optim = Adam(self.cost_critics.parameters(), lr=config.critic_lr)
         maximum = 2.0 if config.multiplier_max == "auto" else config.multiplier_max
         rule: Any = dict(maximum=maximum, device=self.device)
         self.multiplier = Multiplier(runs, config.multiplier_init, config.multiplier_lr, **rule)
@@ -151,7 +151,7 @@ class LAC(Agent):
         polyak_update(self.target_critics, self.critics, config.polyak)
         polyak_update(self.target_cost_critics, self.cost_critics, config.polyak)
         polyak_update(self.target_generator, self.generator, config.polyak)
-        self.counters["updates"] += 1
+        self.tick()
         return metrics
 
     @torch.no_grad()
@@ -174,7 +174,7 @@ class LAC(Agent):
             grad_cap_scope=config.grad_cap_scope,
             prior=prior,
             seed=self.noise_seed,
-            step=self.counters["updates"] * config.chain_steps,
+            step=self.clock * config.chain_steps,
             stream=STREAMS + 2,
             precision="bf16" if config.precision == "bf16" else "fp32",
             trajectory=path,
@@ -193,7 +193,7 @@ class LAC(Agent):
         rows, tail = batch.obs.shape[1], batch.tail(self.config.cost_gamma)
         obs = batch.next_obs if tail.obs is batch.next_obs else torch.cat([batch.next_obs, tail.obs], dim=1)
         mean, std = self.target_generator(obs)
-        start = mean + std * self.normals(mean.shape[1:], stream=1, step=self.counters["updates"])
+        start = mean + std * self.normals(mean.shape[1:], stream=1, step=self.clock)
         ends = self.chain(obs, start, (mean, std))
         action, tail_action = ends[:, :rows], ends[:, -rows:]  # the same where the tail is one step long
         reward_value = self.target_critics(torch.cat([batch.next_obs, action], dim=-1)).squeeze(-1).amin(1)  # [R, B]

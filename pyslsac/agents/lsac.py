@@ -23,13 +23,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from pyslsac.agents.base import Agent, Device, OffPolicyConfig, check_range
 from pyslsac.data import Batch, Spec
 from pyslsac.nn import Ensemble, TanhGaussian, frozen
-from pyslsac.optim import ASGLD, EntropyCoefficient, Metrics, minimise, polyak_update
+from pyslsac.optim import ASGLD, Adam, EntropyCoefficient, Metrics, minimise, polyak_update
 
 
 @dataclass(frozen=True)
@@ -78,6 +77,7 @@ class LSAC(Agent):
     """Langevin twin-critic ensemble, no cost; without LSAC's distributional loss and synthetic data."""
 
     config: LSACConfig
+    periods = ("policy_delay",)
 
     def __init__(self, spec: Spec, config: LSACConfig, seeds: Sequence[int], device: Device = "cpu") -> None:
         super().__init__(spec, config, seeds, device)
@@ -87,7 +87,7 @@ class LSAC(Agent):
         self.actor = TanhGaussian(self.runs, spec.obs_dim, spec.act_dim, config.width, **layers).to(**place)
         self.critics = Ensemble(members, sizes, **layers).to(**place)
         self.target_critics = copy.deepcopy(self.critics).requires_grad_(False)
-        self.actor_optim = torch.optim.Adam(self.actor.parameters(), lr=config.actor_lr, fused=True)
+        self.actor_optim = Adam(self.actor.parameters(), lr=config.actor_lr)
         names = ["temperature", "bias", "betas", "eps", "clip", "clip_threshold", "compensated"]
         rule: Any = {name: getattr(config, name) for name in names}
         rule |= dict(lr=config.critic_lr, members=members, seed=self.derived_seeds("critics"))
@@ -108,10 +108,10 @@ class LSAC(Agent):
 
     def update(self, batch: Batch) -> Metrics:
         """One minibatch: every critic towards its pair's target, then policy, entropy coefficient and targets."""
-        batch, config, step = batch.to(self.device, self.dtype), self.config, self.counters["updates"]
+        batch, config, step = batch.to(self.device, self.dtype), self.config, self.clock
         next_noise, noise = (self.normals(batch.action.shape[1:], stream, step) for stream in (1, 2))
         metrics = minimise(self.reward_loss(batch, self.targets(batch, next_noise)), self.reward_optim)
-        self.counters["updates"] += 1
+        self.tick()
         if self.counters["updates"] % config.policy_delay == 0:
             metrics |= minimise(self.actor_loss(batch, noise), self.actor_optim, grad_norm=config.actor_grad_norm)
             self.alpha.adapt(metrics["Value/Entropy"])
@@ -148,7 +148,7 @@ class LSAC(Agent):
         if self.config.actor_pairs == "mean":
             value = values.mean(1)
         else:
-            value = (values * F.one_hot(values.argmax(1), values.shape[1])).sum(1)
+            value = values.gather(1, values.argmax(1, keepdim=True)).squeeze(1)
         loss = self.alpha.value * log_prob.mean(-1) - value
         return loss, {"Loss/Loss_pi": loss.detach(), "Value/Entropy": -log_prob.detach().mean(-1)}
 

@@ -30,7 +30,7 @@ from pyslsac.agents.base import STREAMS, Agent, Device, OffPolicyConfig, check_r
 from pyslsac.data import Batch, Spec
 from pyslsac.nn import NoiseConditioned
 from pyslsac.ops import Chain, QGroup, langevin_chain
-from pyslsac.optim import Metrics, minimise, polyak_update
+from pyslsac.optim import Adam, Metrics, minimise, polyak_update
 from pyslsac.safety import CostWindow, Multiplier, check_risk_level
 from pyslsac.sampling import annealed, sample
 
@@ -98,7 +98,7 @@ class NCLQL(Agent):
         critics = NoiseConditioned(*sizes, generators=self.generators(), compute=self.compute)
         self.critics = critics.to(device=self.device, dtype=self.dtype)
         self.target_critics = copy.deepcopy(self.critics).requires_grad_(False)
-        self.critic_optim = torch.optim.Adam(self.critics.parameters(), lr=config.critic_lr, fused=True)
+        self.critic_optim = Adam(self.critics.parameters(), lr=config.critic_lr)
         size = torch.tensor(config.step_size, device=self.device, dtype=self.dtype)
         self.plan = annealed(config.levels, config.sigma_max, config.sigma_min, config.repeats, size)
         ratio = (config.sigma_min / config.sigma_max) ** (1 / max(config.levels - 1, 1))
@@ -119,7 +119,7 @@ class NCLQL(Agent):
         return self.actions(obs, ACT, self.counters["acts"])
 
     @torch.no_grad()
-    def actions(self, obs: Tensor, stream: int, count: int) -> Tensor:
+    def actions(self, obs: Tensor, stream: int, count: int | Tensor) -> Tensor:
         """Ends [R, B, A] of chain number `count` of `stream` for obs [R, B, S]; of several particles the best end."""
         particles, dim = self.config.particles, self.spec.act_dim
         start = self.starts((obs.shape[1], dim) if particles == 1 else (obs.shape[1], particles, dim), stream, count)
@@ -136,10 +136,10 @@ class NCLQL(Agent):
         assert isinstance(chain, Chain) and chain.path is not None
         return torch.cat([start.unsqueeze(1), chain.path], dim=1)
 
-    def starts(self, shape: tuple[int, ...], stream: int, count: int) -> Tensor:
+    def starts(self, shape: tuple[int, ...], stream: int, count: int | Tensor) -> Tensor:
         return 2 * self.uniforms(shape, stream, count) - 1
 
-    def noise(self, stream: int, count: int) -> dict[str, Any]:
+    def noise(self, stream: int, count: int | Tensor) -> dict[str, Any]:
         """Which noise chain number `count` draws: its moves have numbers of their own."""
         return dict(seed=self.noise_seed, step=count * self.plan.steps, stream=STREAMS + stream + 1)
 
@@ -169,13 +169,13 @@ class NCLQL(Agent):
         if config.levels > 1:
             level, noise = self.draw(batch.obs.shape[1])
             metrics |= minimise(self.level_loss(batch, clean, level, noise), self.critic_optim)  # step 5
-        self.counters["updates"] += 1
+        self.tick()
         polyak_update(self.target_critics, self.critics, config.polyak)  # step 6
         return metrics
 
     def draw(self, batch_size: int) -> tuple[Tensor, Tensor]:
         """Levels [R, B], uniform on 0..L-2, and standard normals [R, B, A] of the next update's step 5."""
-        count, noisy = self.counters["updates"], self.config.levels - 1
+        count, noisy = self.clock, self.config.levels - 1
         level = (noisy * self.uniforms((batch_size,), LEVEL, count)).long().clamp(max=noisy - 1)
         return level, self.normals((batch_size, self.spec.act_dim), LEVEL + 1, count)
 
@@ -185,7 +185,7 @@ class NCLQL(Agent):
 
         r + γ (1 - terminated) min_j Q̄_j(s', a', L-1), and c + γ_c (1 - terminated) max_j Q̄_cj(s', a', L-1).
         """
-        count = self.counters["updates"]
+        count = self.clock
         tail = batch.tail(self.config.cost_gamma)
         twins = self.target_values(batch.next_obs, self.actions(batch.next_obs, TARGET, count))  # [R, C, 2, B]
         y = batch.reward + self.config.gamma * (1 - batch.terminated) * twins[:, 0].amin(1)

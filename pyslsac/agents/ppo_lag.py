@@ -28,7 +28,7 @@ from torch import Tensor
 
 from pyslsac.agents.base import Device, OnPolicyAgent, OnPolicyConfig, check_range
 from pyslsac.data import Estimates, Rollout, Spec
-from pyslsac.optim import Metrics, mean_metrics, minimise, minimise_members
+from pyslsac.optim import Adam, Metrics, mean_metrics, minimise, minimise_members
 from pyslsac.safety import Multiplier
 
 
@@ -63,7 +63,7 @@ class PPOLag(OnPolicyAgent):
 
     def __init__(self, spec: Spec, config: PPOLagConfig, seeds: Sequence[int], device: Device = "cpu") -> None:
         super().__init__(spec, config, seeds, device)
-        self.actor_optim = torch.optim.Adam(self.actor.parameters(), lr=config.actor_lr, fused=True)
+        self.actor_optim = Adam(self.actor.parameters(), lr=config.actor_lr)
         rule: Any = dict(maximum=config.multiplier_max, optimizer="adam", device=self.device)
         self.multiplier = Multiplier(self.runs, config.multiplier_init, config.multiplier_lr, **rule)
         self.parts |= {"actor_optim": self.actor_optim, "multiplier": self.multiplier}
@@ -82,7 +82,7 @@ class PPOLag(OnPolicyAgent):
                 seen.append(found | minimise(self.actor_loss(part), self.actor_optim, grad_norm=config.grad_norm))
             with torch.no_grad():
                 kl, done = self.actor.divergence(steps.obs, old).mean(-1), done + 1
-        self.counters["updates"] += 1
+        self.tick()
         metrics = mean_metrics(seen) | {"Train/KL": kl, "Train/StopIter": torch.full_like(kl, done)}
         return metrics | {"Train/PolicyStd": self.actor.log_std.detach().exp().mean(-1)}
 

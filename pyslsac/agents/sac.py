@@ -25,7 +25,7 @@ from torch import Tensor
 from pyslsac.agents.base import Agent, Device, OffPolicyConfig, check_range
 from pyslsac.data import Batch, Spec
 from pyslsac.nn import Ensemble, TanhGaussian, frozen
-from pyslsac.optim import EntropyCoefficient, Metrics, minimise, polyak_update
+from pyslsac.optim import Adam, EntropyCoefficient, Metrics, minimise, polyak_update
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,7 @@ class SAC(Agent):
     """Twin critics and a tanh-Gaussian policy of high entropy."""
 
     config: SACConfig
+    periods = ("policy_delay",)
 
     def __init__(self, spec: Spec, config: SACConfig, seeds: Sequence[int], device: Device = "cpu") -> None:
         super().__init__(spec, config, seeds, device)
@@ -74,8 +75,8 @@ class SAC(Agent):
         self.actor = TanhGaussian(runs, spec.obs_dim, spec.act_dim, config.width, **layers).to(**place)
         self.critics = Ensemble((runs, 2), sizes, **layers).to(**place)
         self.target_critics = copy.deepcopy(self.critics).requires_grad_(False)
-        self.actor_optim = torch.optim.Adam(self.actor.parameters(), lr=config.actor_lr, fused=True)
-        self.reward_optim = torch.optim.Adam(self.critics.parameters(), lr=config.critic_lr, fused=True)
+        self.actor_optim = Adam(self.actor.parameters(), lr=config.actor_lr)
+        self.reward_optim = Adam(self.critics.parameters(), lr=config.critic_lr)
         self.alpha = EntropyCoefficient(config.alpha, runs, spec.act_dim, lr=config.alpha_lr, **place)
         names = "actor critics target_critics actor_optim reward_optim alpha"
         self.parts = {name: getattr(self, name) for name in names.split()}
@@ -92,7 +93,7 @@ class SAC(Agent):
 
     def draw(self, batch_size: int) -> tuple[Tensor, Tensor]:
         """Standard normals [R, B, A] behind a' ~ π(·|s') and a ~ π(·|s) of the next update."""
-        shape, step = (batch_size, self.spec.act_dim), self.counters["updates"]
+        shape, step = (batch_size, self.spec.act_dim), self.clock
         return self.normals(shape, 1, step), self.normals(shape, 2, step)
 
     def update(self, batch: Batch) -> Metrics:
@@ -101,7 +102,7 @@ class SAC(Agent):
         next_noise, noise = self.draw(batch.obs.shape[1])
         y = self.targets(batch, next_noise)
         metrics = minimise(self.reward_loss(batch, y), self.reward_optim, grad_norm=config.critic_grad_norm)
-        self.counters["updates"] += 1
+        self.tick()
         if self.counters["updates"] % config.policy_delay == 0:
             metrics |= minimise(self.actor_loss(batch, noise), self.actor_optim, grad_norm=config.actor_grad_norm)
             self.alpha.adapt(metrics["Value/Entropy"])

@@ -29,7 +29,7 @@ from torch import Tensor
 from pyslsac.agents.base import Agent, Device, OffPolicyConfig, check_range
 from pyslsac.data import Batch, RunningNormalizer, Spec
 from pyslsac.nn import Ensemble, TanhGaussian, frozen
-from pyslsac.optim import EntropyCoefficient, Metrics, minimise, polyak_update
+from pyslsac.optim import Adam, EntropyCoefficient, Metrics, minimise, polyak_update
 from pyslsac.safety import CostWindow, Multiplier, PIDMultiplier
 
 
@@ -82,6 +82,7 @@ class SACLag(Agent):
     """SAC whose policy pays for the cost by a learned multiplier."""
 
     config: SACLagConfig
+    periods = ("policy_delay",)
 
     def __init__(self, spec: Spec, config: SACLagConfig, seeds: Sequence[int], device: Device = "cpu") -> None:
         super().__init__(spec, config, seeds, device)
@@ -94,9 +95,9 @@ class SACLag(Agent):
         self.target_critics = copy.deepcopy(self.critics).requires_grad_(False)
         self.target_cost_critic = copy.deepcopy(self.cost_critic).requires_grad_(False)
 
-        self.actor_optim = torch.optim.Adam(self.actor.parameters(), lr=config.actor_lr, fused=True)
-        self.reward_optim = torch.optim.Adam(self.critics.parameters(), lr=config.critic_lr, fused=True)
-        self.cost_optim = torch.optim.Adam(self.cost_critic.parameters(), lr=config.critic_lr, fused=True)
+        self.actor_optim = Adam(self.actor.parameters(), lr=config.actor_lr)
+        self.reward_optim = Adam(self.critics.parameters(), lr=config.critic_lr)
+        self.cost_optim = Adam(self.cost_critic.parameters(), lr=config.critic_lr)
         self.alpha = EntropyCoefficient(config.alpha, runs, spec.act_dim, lr=config.alpha_lr, **place)
         self.multiplier = self.make_multiplier()
         self.window = CostWindow(runs, config.multiplier_window)
@@ -121,7 +122,7 @@ class SACLag(Agent):
 
     def draw(self, batch_size: int) -> tuple[Tensor, Tensor]:
         """Standard normals [R, B, A] behind a' ~ π(·|s') and a ~ π(·|s) of the next update."""
-        shape, step = (batch_size, self.spec.act_dim), self.counters["updates"]
+        shape, step = (batch_size, self.spec.act_dim), self.clock
         return self.normals(shape, 1, step), self.normals(shape, 2, step)
 
     def update(self, batch: Batch) -> Metrics:
@@ -131,7 +132,7 @@ class SACLag(Agent):
         y, z = self.targets(batch, next_noise)
         metrics = minimise(self.reward_loss(batch, y), self.reward_optim, grad_norm=config.critic_grad_norm)
         metrics |= minimise(self.cost_loss(batch, z), self.cost_optim, grad_norm=config.critic_grad_norm)
-        self.counters["updates"] += 1
+        self.tick()
         if self.counters["updates"] % config.policy_delay == 0:
             metrics |= minimise(self.actor_loss(batch, noise), self.actor_optim, grad_norm=config.actor_grad_norm)
             self.alpha.adapt(metrics["Value/Entropy"])

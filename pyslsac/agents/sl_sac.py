@@ -30,7 +30,7 @@ from pyslsac import ops
 from pyslsac.agents.base import Agent, Device, OffPolicyConfig, check_range
 from pyslsac.data import Batch, Draws, RunningNormalizer, Spec
 from pyslsac.nn import Ensemble, QuantileNetwork, TanhGaussian, frozen
-from pyslsac.optim import ASGLD, EntropyCoefficient, Metrics, minimise, polyak_update
+from pyslsac.optim import ASGLD, Adam, EntropyCoefficient, Metrics, minimise, polyak_update
 from pyslsac.safety import CostWindow, Multiplier, check_risk_level, tail_fractions
 
 
@@ -106,6 +106,7 @@ class SLSAC(Agent):
     """Langevin twin-critic ensemble, quantile cost critic, CVaR-driven multiplier (the main algorithm)."""
 
     config: SLSACConfig
+    periods = ("policy_delay",)
 
     def __init__(self, spec: Spec, config: SLSACConfig, seeds: Sequence[int], device: Device = "cpu") -> None:
         super().__init__(spec, config, seeds, device)
@@ -118,7 +119,7 @@ class SLSAC(Agent):
         self.target_critics = copy.deepcopy(self.critics).requires_grad_(False)
         self.target_cost_critic = copy.deepcopy(self.cost_critic).requires_grad_(False)
 
-        self.actor_optim = torch.optim.Adam(self.actor.parameters(), lr=config.actor_lr, fused=True)
+        self.actor_optim = Adam(self.actor.parameters(), lr=config.actor_lr)
         self.reward_optim = self._optimizer(config.reward_optimizer, self.critics, (runs, 2 * config.ensemble))
         self.cost_optim = self._optimizer(config.cost_optimizer, self.cost_critic, (runs,))
         self.alpha = EntropyCoefficient(config.alpha, runs, spec.act_dim, lr=config.alpha_lr, **place)
@@ -151,7 +152,7 @@ class SLSAC(Agent):
 
     def draw(self, batch_size: int) -> Draws:
         """The random numbers of the next update."""
-        config, step, actions = self.config, self.counters["updates"], (batch_size, self.spec.act_dim)
+        config, step, actions = self.config, self.clock, (batch_size, self.spec.act_dim)
         return Draws(
             next_action=self.normals(actions, 1, step),
             next_tau=self.uniforms((batch_size, config.target_quantiles), 2, step),
@@ -166,7 +167,7 @@ class SLSAC(Agent):
         y, z = self.targets(batch, draws)  # l. 6    eqs. 2, 4
         metrics = minimise(self.reward_loss(batch, y), self.reward_optim)  # l. 7    eqs. 1, 3: aSGLD, every member
         metrics |= minimise(self.cost_loss(batch, z, draws.tau), self.cost_optim)  # l. 8    eqs. 5-7
-        self.counters["updates"] += 1
+        self.tick()
         if self.counters["updates"] % config.policy_delay == 0:
             loss = self.actor_loss(batch, draws)
             metrics |= minimise(loss, self.actor_optim, grad_norm=config.actor_grad_norm)  # l. 9    eq. 9

@@ -22,7 +22,7 @@ from torch import Tensor
 from pyslsac.agents.base import Agent, Device, OffPolicyConfig, check_range
 from pyslsac.data import Batch, Spec
 from pyslsac.nn import Deterministic, Ensemble, frozen
-from pyslsac.optim import Metrics, minimise, polyak_update
+from pyslsac.optim import Adam, Metrics, minimise, polyak_update
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,7 @@ class TD3(Agent):
     """Twin critics with smoothed targets and a deterministic policy that follows the first of them."""
 
     config: TD3Config
+    periods = ("policy_delay",)
 
     def __init__(self, spec: Spec, config: TD3Config, seeds: Sequence[int], device: Device = "cpu") -> None:
         super().__init__(spec, config, seeds, device)
@@ -74,8 +75,8 @@ class TD3(Agent):
         self.critics = Ensemble((runs, 2), sizes, **layers).to(**place)
         self.target_actor = copy.deepcopy(self.actor).requires_grad_(False)
         self.target_critics = copy.deepcopy(self.critics).requires_grad_(False)
-        self.actor_optim = torch.optim.Adam(self.actor.parameters(), lr=config.actor_lr, fused=True)
-        self.reward_optim = torch.optim.Adam(self.critics.parameters(), lr=config.critic_lr, fused=True)
+        self.actor_optim = Adam(self.actor.parameters(), lr=config.actor_lr)
+        self.reward_optim = Adam(self.critics.parameters(), lr=config.critic_lr)
         names = "actor critics target_actor target_critics actor_optim reward_optim"
         self.parts = {name: getattr(self, name) for name in names.split()}
 
@@ -91,7 +92,7 @@ class TD3(Agent):
 
     def draw(self, batch_size: int) -> Tensor:
         """The noise [R, B, A] on the target's actions in the next update, clipped."""
-        noise = self.normals((batch_size, self.spec.act_dim), 1, self.counters["updates"])
+        noise = self.normals((batch_size, self.spec.act_dim), 1, self.clock)
         return (self.config.target_noise * noise).clamp(-self.config.target_noise_clip, self.config.target_noise_clip)
 
     def update(self, batch: Batch) -> Metrics:
@@ -99,7 +100,7 @@ class TD3(Agent):
         batch, config = batch.to(self.device, self.dtype), self.config
         y = self.targets(batch, self.draw(batch.obs.shape[1]))
         metrics = minimise(self.reward_loss(batch, y), self.reward_optim, grad_norm=config.critic_grad_norm)
-        self.counters["updates"] += 1
+        self.tick()
         if self.counters["updates"] % config.policy_delay == 0:
             metrics |= minimise(self.actor_loss(batch), self.actor_optim, grad_norm=config.actor_grad_norm)
             polyak_update(self.target_critics, self.critics, config.polyak)

@@ -29,7 +29,7 @@ from torch import Tensor
 from pyslsac.agents.base import Agent, Device, OffPolicyConfig, check_range
 from pyslsac.data import Batch, RunningNormalizer, Spec
 from pyslsac.nn import Deterministic, Ensemble, frozen
-from pyslsac.optim import Metrics, minimise, polyak_update
+from pyslsac.optim import Adam, Metrics, minimise, polyak_update
 from pyslsac.safety import CostWindow, Multiplier, PIDMultiplier
 
 
@@ -83,6 +83,7 @@ class TD3Lag(Agent):
     """TD3 whose policy pays for the cost by a learned multiplier."""
 
     config: TD3LagConfig
+    periods = ("policy_delay",)
 
     def __init__(self, spec: Spec, config: TD3LagConfig, seeds: Sequence[int], device: Device = "cpu") -> None:
         super().__init__(spec, config, seeds, device)
@@ -96,9 +97,9 @@ class TD3Lag(Agent):
         self.target_critics = copy.deepcopy(self.critics).requires_grad_(False)
         self.target_cost_critic = copy.deepcopy(self.cost_critic).requires_grad_(False)
 
-        self.actor_optim = torch.optim.Adam(self.actor.parameters(), lr=config.actor_lr, fused=True)
-        self.reward_optim = torch.optim.Adam(self.critics.parameters(), lr=config.critic_lr, fused=True)
-        self.cost_optim = torch.optim.Adam(self.cost_critic.parameters(), lr=config.critic_lr, fused=True)
+        self.actor_optim = Adam(self.actor.parameters(), lr=config.actor_lr)
+        self.reward_optim = Adam(self.critics.parameters(), lr=config.critic_lr)
+        self.cost_optim = Adam(self.cost_critic.parameters(), lr=config.critic_lr)
         self.multiplier = self.make_multiplier()
         self.window = CostWindow(runs, config.multiplier_window)
         self.cost_normalizer = RunningNormalizer(runs)
@@ -123,7 +124,7 @@ class TD3Lag(Agent):
 
     def draw(self, batch_size: int) -> Tensor:
         """The noise [R, B, A] on the target's actions in the next update, clipped."""
-        noise = self.normals((batch_size, self.spec.act_dim), 1, self.counters["updates"])
+        noise = self.normals((batch_size, self.spec.act_dim), 1, self.clock)
         return (self.config.target_noise * noise).clamp(-self.config.target_noise_clip, self.config.target_noise_clip)
 
     def update(self, batch: Batch) -> Metrics:
@@ -132,7 +133,7 @@ class TD3Lag(Agent):
         y, z = self.targets(batch, self.draw(batch.obs.shape[1]))
         metrics = minimise(self.reward_loss(batch, y), self.reward_optim, grad_norm=config.critic_grad_norm)
         metrics |= minimise(self.cost_loss(batch, z), self.cost_optim, grad_norm=config.critic_grad_norm)
-        self.counters["updates"] += 1
+        self.tick()
         if self.counters["updates"] % config.policy_delay == 0:
             metrics |= minimise(self.actor_loss(batch), self.actor_optim, grad_norm=config.actor_grad_norm)
             polyak_update(self.target_critics, self.critics, config.polyak)

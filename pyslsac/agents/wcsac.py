@@ -41,7 +41,7 @@ from pyslsac.nn import (
     normal_target,
     wasserstein,
 )
-from pyslsac.optim import EntropyCoefficient, Metrics, minimise, polyak_update
+from pyslsac.optim import Adam, EntropyCoefficient, Metrics, minimise, polyak_update
 from pyslsac.safety import CriticMultiplier, budget, check_risk_level, tail_fractions
 
 
@@ -94,6 +94,7 @@ class WCSAC(Agent):
     """SAC that pays for the CVaR its cost critic expects, with a multiplier that follows that critic too."""
 
     config: WCSACConfig
+    periods = ("policy_delay",)
 
     def __init__(self, spec: Spec, config: WCSACConfig, seeds: Sequence[int], device: Device = "cpu") -> None:
         super().__init__(spec, config, seeds, device)
@@ -110,7 +111,7 @@ class WCSAC(Agent):
         self.target_cost_critic = copy.deepcopy(self.cost_critic).requires_grad_(False)
 
         rates = (self.actor, config.actor_lr), (self.critics, config.critic_lr), (self.cost_critic, config.critic_lr)
-        optims = (torch.optim.Adam(module.parameters(), lr=lr, fused=True) for module, lr in rates)
+        optims = (Adam(module.parameters(), lr=lr) for module, lr in rates)
         self.actor_optim, self.reward_optim, self.cost_optim = optims
         self.alpha = EntropyCoefficient(config.alpha, runs, spec.act_dim, lr=config.alpha_lr, **place)
         self.multiplier = CriticMultiplier(runs, config.multiplier_lr, device=self.device)
@@ -130,7 +131,7 @@ class WCSAC(Agent):
 
     def draw(self, batch_size: int) -> Draws:
         """The random numbers of the next update."""
-        step, actions = self.counters["updates"], (batch_size, self.spec.act_dim)
+        step, actions = self.clock, (batch_size, self.spec.act_dim)
         next_action, action = (self.normals(actions, stream, step) for stream in (1, 2))
         next_tau, tau, tail = (self.uniforms((batch_size, self.config.quantiles), stream, step) for stream in (3, 4, 5))
         return Draws(next_action, next_tau, tau, action, tail_fractions(tail, self.config.risk_level))
@@ -143,7 +144,7 @@ class WCSAC(Agent):
         metrics |= minimise(self.cost_loss(batch, z, draws.tau), self.cost_optim, grad_norm=config.critic_grad_norm)
         price, excess, seen = self.price(batch, draws.risk_tau)
         metrics |= seen
-        self.counters["updates"] += 1
+        self.tick()
         if self.counters["updates"] % config.policy_delay == 0:
             loss = self.actor_loss(batch, draws, price)
             metrics |= minimise(loss, self.actor_optim, grad_norm=config.actor_grad_norm)

@@ -26,8 +26,8 @@ class RunningNormalizer:
         device: torch.device | str = "cpu",
     ) -> None:
         self.min_std, self.clip = min_std, clip
-        self.count = 0
         self.mean = torch.zeros(runs, *size, dtype=torch.float64, device=device)
+        self.count = torch.zeros((), dtype=torch.float64, device=device)
         self.square_sum = torch.zeros_like(self.mean)  # of deviations from the mean
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -43,19 +43,18 @@ class RunningNormalizer:
         shift = mean - self.mean
         self.square_sum += (values - mean.unsqueeze(1)).square().sum(1) + shift.square() * self.count * fresh / total
         self.mean += shift * fresh / total
-        self.count = total
+        self.count.copy_(total)
 
     def normalize(self, x: Tensor) -> Tensor:
         """x [R, B, *size] in units of what has been taken in; x as it is before that."""
-        if self.count == 0:
-            return x
-        std = (self.square_sum / max(self.count - 1, 1)).sqrt().clamp(min=self.min_std)
-        return ((x.to(self.mean) - self.mean.unsqueeze(1)) / std.unsqueeze(1)).clamp(-self.clip, self.clip).to(x)
+        std = (self.square_sum / (self.count - 1).clamp(min=1)).sqrt().clamp(min=self.min_std)
+        scaled = ((x.to(self.mean) - self.mean.unsqueeze(1)) / std.unsqueeze(1)).clamp(-self.clip, self.clip)
+        return torch.where(self.count > 0, scaled.to(x), x)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"count": self.count, "mean": self.mean.clone(), "square_sum": self.square_sum.clone()}
+        return {"count": int(self.count), "mean": self.mean.clone(), "square_sum": self.square_sum.clone()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.count = state["count"]
+        self.count.fill_(state["count"])
         self.mean.copy_(state["mean"])
         self.square_sum.copy_(state["square_sum"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pyslsac.nn.ensemble import Ensemble, StackedLinear
@@ -40,7 +39,8 @@ class ScoreNetwork(nn.Module):
         if isinstance(level, int):
             embedded = self.table[:, level].unsqueeze(1).expand(-1, obs.shape[1], -1)  # [R, B, embedding]
         else:  # a product, whose gradient is one too: the same sums on every device
-            embedded = torch.bmm(F.one_hot(level, self.table.shape[1]).to(self.table.dtype), self.table)
+            chosen = level.unsqueeze(-1) == torch.arange(self.table.shape[1], device=level.device)  # [R, B, K]
+            embedded = torch.bmm(chosen.to(self.table.dtype), self.table)
         return self.network(torch.cat([obs, action, embedded], dim=-1))
 
     def tensors(self) -> tuple[Tensor, list[Tensor]]:

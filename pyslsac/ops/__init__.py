@@ -4,6 +4,7 @@ from pyslsac.ops._library import backend
 from pyslsac.ops.asgld import asgld_
 from pyslsac.ops.langevin_chain import Chain, QGroup, action_grad, langevin_chain
 from pyslsac.ops.langevin_step import langevin_step, langevin_step_
+from pyslsac.ops.perceptron import perceptron
 from pyslsac.ops.philox_normal import philox_normal
 from pyslsac.ops.quantile_features import quantile_features
 from pyslsac.ops.quantile_huber import quantile_huber
@@ -17,6 +18,7 @@ __all__ = [
     "langevin_chain",
     "langevin_step",
     "langevin_step_",
+    "perceptron",
     "philox_normal",
     "quantile_features",
     "quantile_huber",

@@ -1,5 +1,6 @@
 """Optimizers and what surrounds a gradient step."""
 
+from pyslsac.optim.adam import Adam
 from pyslsac.optim.asgld import ASGLD
 from pyslsac.optim.conjugate_gradient import conjugate_gradient
 from pyslsac.optim.entropy import EntropyCoefficient
@@ -11,6 +12,7 @@ from pyslsac.optim.trust_region import TrustRegion
 
 __all__ = [
     "ASGLD",
+    "Adam",
     "EntropyCoefficient",
     "Metrics",
     "TrustRegion",

@@ -8,6 +8,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from pyslsac.optim.adam import Adam
+
 
 class EntropyCoefficient:
     """alpha [R]. "auto" descends log alpha (entropy - target), target = -A, log alpha from 0 (Haarnoja et al. 2018)."""
@@ -25,7 +27,7 @@ class EntropyCoefficient:
         self.learned, self.target = alpha == "auto", -float(act_dim)
         start = 1.0 if alpha == "auto" else float(alpha)
         self.log_alpha = torch.full((runs,), start, device=device, dtype=dtype).log()
-        self.optimizer = torch.optim.Adam([self.log_alpha], lr=lr)
+        self.optimizer = Adam([self.log_alpha], lr=lr)
 
     @property
     def value(self) -> Tensor:

@@ -21,7 +21,8 @@ def minimise(
     """
     loss, metrics = objective
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    optimizer.zero_grad()
+    for parameter in parameters:
+        parameter.grad = None
     torch.autograd.backward(loss.sum(), inputs=parameters)
     if grad_norm is not None:
         clip_runs([p.grad for p in parameters if p.grad is not None], grad_norm)
@@ -34,7 +35,7 @@ def clip_runs(grads: Sequence[Tensor], grad_norm: float) -> Tensor:
 
     scale = min(1, grad_norm / (norm + 1e-6)), as torch.nn.utils.clip_grad_norm_ has it, one norm a run.
     """
-    norms = torch.stack([grad.flatten(1).norm(dim=1) for grad in grads]).norm(dim=0)  # [R]
+    norms = torch.cat([grad.flatten(1) for grad in grads], dim=1).norm(dim=1)  # [R]
     scale = (grad_norm / (norms + 1e-6)).clamp(max=1.0)
     torch._foreach_mul_(list(grads), [scale.view(-1, *[1] * (grad.dim() - 1)) for grad in grads])
     return norms

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pyslsac.optim.adam import Adam
+
 TrustRegionRule = Literal["softplus", "clip"]
 
 
@@ -39,7 +41,7 @@ class TrustRegion:
         self.learned = rule == "softplus"
         self.x = torch.zeros(runs, len(scales), device=device, dtype=dtype)  # alpha itself with "clip"
         self.scales, self.maxima = (torch.tensor(v, device=device, dtype=dtype) for v in (scales, maxima))
-        self.optimizer = torch.optim.Adam([self.x], lr=lr)
+        self.optimizer = Adam([self.x], lr=lr)
 
     @property
     def value(self) -> Tensor:

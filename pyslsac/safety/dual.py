@@ -123,7 +123,7 @@ class Dual:
         self.eps, self.budget, self.maximum, self.newton = eps, budget, maximum, optimizer == "newton"
         self.eta = torch.ones(runs, dtype=torch.float64, device=device)
         self.multiplier = torch.zeros_like(self.eta)
-        self.adam = torch.optim.Adam([self.eta, self.multiplier], lr=lr)
+        self.adam = torch.optim.Adam([self.eta, self.multiplier], lr=lr, fused=True, capturable=self.eta.is_cuda)
 
     @torch.no_grad()
     def fit(self, q: Tensor) -> Weighted:

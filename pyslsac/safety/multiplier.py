@@ -69,7 +69,7 @@ class LogMultiplier:
         if init <= 0 or lr < 0:
             raise ValueError(f"LogMultiplier: init is {init}, wanted above 0, and lr {lr}, wanted at least 0")
         self.log = torch.full((runs,), math.log(init), dtype=torch.float64, device=device)
-        self.optimizer = torch.optim.Adam([self.log], lr=lr)
+        self.optimizer = torch.optim.Adam([self.log], lr=lr, fused=True, capturable=self.log.is_cuda)
 
     @property
     def value(self) -> Tensor:

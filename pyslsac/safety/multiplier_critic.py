@@ -21,7 +21,7 @@ class CriticMultiplier:
         if lr < 0:
             raise ValueError(f"CriticMultiplier: lr is {lr}, wanted at least 0")
         self.x = torch.zeros(runs, dtype=torch.float64, device=device)
-        self.optimizer = torch.optim.Adam([self.x], lr=lr)
+        self.optimizer = torch.optim.Adam([self.x], lr=lr, fused=True, capturable=self.x.is_cuda)
 
     @property
     def value(self) -> Tensor:

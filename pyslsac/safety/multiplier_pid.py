@@ -58,10 +58,10 @@ class PIDMultiplier:
             past = torch.cat([self.past[:, 1:], smooth.unsqueeze(1)], dim=1)
             rise = (past[:, -1] - past[:, 0]).clamp(min=0.0)
             value = (self.kp * proportional + integral + self.kd * rise).clamp(0.0, self.maximum)
-            self.integral = torch.where(known, integral, self.integral)
-            self.proportional = torch.where(known, proportional, self.proportional)
-            self.past = torch.where(known.unsqueeze(1), past, self.past)
-            self.value = torch.where(known, value, self.value)
+            self.integral.copy_(torch.where(known, integral, self.integral))
+            self.proportional.copy_(torch.where(known, proportional, self.proportional))
+            self.past.copy_(torch.where(known.unsqueeze(1), past, self.past))
+            self.value.copy_(torch.where(known, value, self.value))
 
     def state_dict(self) -> dict[str, Tensor]:
         return {name: getattr(self, name).clone() for name in ("value", "integral", "proportional", "past")}

@@ -7,7 +7,7 @@ fast either side is; so a run gives the same numbers on a slow and on a fast mac
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ import torch
 from pyslsac.data import Batch, Replay
 from pyslsac.envs import VectorEnv
 from pyslsac.train.episodes import Episodes
+from pyslsac.train.graph import Graph, Metrics
 from pyslsac.train.meter import Clock, Meter
 
 RANDOM_ACTIONS = 1 << 64  # high half of the Philox key: keeps this stream apart from the replay's
@@ -24,8 +25,19 @@ RANDOM_ACTIONS = 1 << 64  # high half of the Philox key: keeps this stream apart
 class OffPolicy:
     """R runs in lockstep; environments are ordered by run, `num_envs` for each."""
 
-    def __init__(self, agent: Any, replay: Replay, venv: VectorEnv, seeds: Sequence[int], num_envs: int) -> None:
+    def __init__(
+        self,
+        agent: Any,
+        replay: Replay,
+        venv: VectorEnv,
+        seeds: Sequence[int],
+        num_envs: int,
+        *,
+        eager: bool = False,
+    ) -> None:
         self.agent, self.replay, self.venv = agent, replay, venv
+        self.eager = eager
+        self.learn = self._learn()
         self.config = agent.config
         self.seeds, self.num_envs = list(seeds), num_envs
         self.places = list(range(len(seeds)))  # where each run's environments stand in the vector environment
@@ -75,9 +87,12 @@ class OffPolicy:
         shape = (self.num_envs, self.replay.spec.act_dim)
         return np.random.Generator(bits).uniform(-1.0, 1.0, shape).astype(np.float32)
 
+    def _learn(self) -> Callable[[Batch], Metrics]:
+        return self.agent.update if self.eager else Graph(self.agent)
+
     def _update(self) -> None:
         for batch in self._minibatches():
-            self.meter.add(self.agent.update(batch))
+            self.meter.add(self.learn(batch))
             self.updates += 1
 
     def _minibatches(self) -> Iterator[Batch]:
@@ -123,6 +138,7 @@ class OffPolicy:
     def select(self, keep: Sequence[int]) -> None:
         """Go on with the runs `keep` alone; the others' environments idle."""
         self.agent, self.replay = self.agent.select(list(keep)), self.replay.select(keep)
+        self.learn = self._learn()
         self.episodes.select(keep)
         self.meter.select(keep)
         self.action = self.action[list(keep)]
@@ -141,6 +157,7 @@ class OffPolicy:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.agent.load_state_dict(state["agent"])
+        self.learn = self._learn()
         self.episodes.load_state_dict(state["episodes"])
         self.meter.load_state_dict(state["meter"], self.replay.rows.device)
         self.env_steps, self.updates = state["env_steps"], state["updates"]

@@ -61,14 +61,16 @@ def train(
     on_epoch: OnEpoch | None = None,
     threads: int | None = None,
     cost_key: str | None = None,
+    eager: bool | None = None,
     env: Mapping[str, Any] | None = None,
 ) -> TrainResult:
     """Train one run per seed, all in lockstep, and write runs/<algo>/<task>/seed-*; or go on from `resume`.
 
     `steps` counts environment steps per run; `agent` holds fields of the algorithm's config, on top of `preset`; `env`
     further arguments of `make_vec`. `resume` names a run directory or one of its seed folders: what is not given is
-    then as recorded (a larger `steps` extends the runs). `on_epoch(columns)` gets each epoch's row as arrays, one
-    number per run; when it returns False a checkpoint is saved and training stops.
+    then as recorded (a larger `steps` extends the runs). `eager` makes every update by its Python, for a debugger or a
+    profiler, where off-policy ones are otherwise recorded and replayed; the numbers are the same. `on_epoch(columns)`
+    gets each epoch's row as arrays, one number per run; when it returns False a checkpoint is saved and training stops.
 
     Raises ValueError for what cannot be trained, `TrainingFailed`, `CheckpointError` or the environments'
     `WorkerError` when training breaks off (the last good checkpoint stays), and `Interrupted`, a KeyboardInterrupt,
@@ -80,6 +82,7 @@ def train(
         "device": None if device == "auto" else device,
         "threads": threads,
         "cost_key": cost_key,
+        "eager": eager,
         "env": dict(env) if env is not None else None,
         "eval_every": eval_every,
         "eval_episodes": eval_episodes,
@@ -127,7 +130,11 @@ def _train(
         wanted = config.steps_per_epoch + num_envs if on_policy else config.buffer_size
         capacity = min(wanted, settings.steps + num_envs)
         replay = Replay(venv.spec_, capacity, runs, seeds=seeds, device=settings.device)
-        loop = (OnPolicy if on_policy else OffPolicy)(agent, replay, venv, seeds, num_envs)
+        loop: OnPolicy | OffPolicy
+        if on_policy:
+            loop = OnPolicy(agent, replay, venv, seeds, num_envs)
+        else:
+            loop = OffPolicy(agent, replay, venv, seeds, num_envs, eager=settings.eager)
         facts = facts_of(settings, seeds, config.precision) | {"task": _sizes(venv)}
         checkpoints = Checkpoints(list(folders.values()))
         states = checkpoints.load(replay) if resumed else None

@@ -28,6 +28,7 @@ class Settings:
     device: str = "cpu"
     threads: int = 1
     cost_key: str = "cost"
+    eager: bool = False  # every update by its Python, none replayed from a recorded graph
     eval_every: int = 10  # epochs between evaluations; 0: only the final one
     eval_episodes: int = 10
     final_episodes: int = 30

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections import Counter
 from collections.abc import Callable
 
@@ -12,6 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from pyslsac.agents import Agent
 from pyslsac.data import Batch, NStepBatch, Spec
+from pyslsac.train.graph import Graph, learned_by
 
 SPEC = Spec(obs_dim=4, act_dim=2, horizon=10)
 Make = Callable[[int, int], Agent]  # runs, seed of the first
@@ -121,6 +123,31 @@ def check_state_comes_back(make: Make) -> None:
     for name in modules(one):
         for a, b in zip(state["parts"][name].values(), kept["parts"][name].values(), strict=True):
             assert torch.equal(a, b)  # updates do not reach into it
+
+
+def check_recorded_updates(make: Make) -> None:
+    """Replayed updates are the eager ones to the bit: metrics, gauges, gradients, state; episodes end in between."""
+    eager, recorded = make(2, 5), make(2, 5)
+    graph = Graph(recorded)
+    for update in range(9):
+        batch = batch_of(2, 10 * update)
+        batch = two_steps(batch) if update > 5 else batch  # of another type: recorded anew
+        pairs = []
+        for agent, learn in ((eager, eager.update), (recorded, graph)):
+            agent.observe(batch.obs.to(agent.dtype))
+            metrics = learn(batch)
+            for run in range(2):
+                agent.record_episode(run, 10.0 * update + run)
+            agent.after_env_steps(4)
+            pairs.append(metrics | agent.gauges())
+        assert list(pairs[0]) == list(pairs[1])
+        for name, value in pairs[0].items():
+            assert torch.equal(value.nan_to_num(), pairs[1][name].nan_to_num()), (update, name)
+    assert not graph.reason and sum(replay is not None for replay in graph.replays.values()) >= 2
+    for ours, theirs in zip(learned_by(eager), learned_by(recorded), strict=True):
+        assert ours.grad is not None and theirs.grad is not None and torch.equal(ours.grad, theirs.grad)
+    states = [json.dumps(agent.state_dict(), default=lambda tensor: tensor.tolist()) for agent in (eager, recorded)]
+    assert states[0] == states[1]
 
 
 def check_everything_moves(make: Make, updates: int) -> None:

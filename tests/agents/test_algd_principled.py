@@ -40,7 +40,7 @@ def test_the_principled_score_solves_the_bandit(monkeypatch):
     batch = Batch(obs, torch.zeros(2, 64, 2), none, none, obs, none)
     for _ in range(1_500):
         minimise(agent.actor_loss(batch, agent.draw(64)), agent.actor_optim)
-        agent.counters["updates"] += 1
+        agent.tick()
     best, _ = bandit.optimal(LIMIT)
     reward, cost = reward_and_cost(agent.act(torch.ones(2, 1, 1), deterministic=True))
     assert (reward >= 0.95 * best).all() and (cost <= 1.05 * LIMIT).all(), (reward, cost)

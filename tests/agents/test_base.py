@@ -13,6 +13,7 @@ from tests.agents.contract import (
     Make,
     check_everything_moves,
     check_operators_do_not_grow_with_runs,
+    check_recorded_updates,
     check_runs_do_not_leak,
     check_state_comes_back,
 )
@@ -82,3 +83,7 @@ def test_the_state_brings_everything_back_and_a_selection_goes_on(make):
 
 def test_everything_moves_and_metrics_are_of_runs(make):
     check_everything_moves(make, updates=2)
+
+
+def test_a_recorded_update_is_the_eager_one(make):
+    check_recorded_updates(make)

@@ -131,6 +131,6 @@ def test_every_update_and_every_run_draws_its_own_noise(obs):
     start = torch.zeros(2, 5, 2, dtype=torch.float64)
     first = agent.chain(obs, start, prior)
     assert torch.equal(first, agent.chain(obs, start, prior))
-    agent.counters["updates"] += 1
+    agent.tick()
     assert not torch.isclose(first, agent.chain(obs, start, prior), rtol=0, atol=1e-6).any()
     assert not torch.isclose(first[0] - first[0].mean(), first[1] - first[1].mean(), rtol=0, atol=1e-6).any()

@@ -43,7 +43,7 @@ def test_a_level_learns_the_posterior_mean():
         obs = zeros.unsqueeze(-1)
         batch = Batch(obs, action.unsqueeze(-1), zeros, zeros, obs, zeros)
         minimise(agent.level_loss(batch, clean, *agent.draw(SIZE)), agent.critic_optim)
-        agent.counters["updates"] += 1
+        agent.tick()
     assert agent.draw(SIZE)[0].unique().tolist() == [0, 1]
     gaussian = CENTRE + SPREAD * torch.randn(2000, generator=generator)
     point = POINT * (2 * torch.randint(2, (2000,), generator=generator) - 1.0)

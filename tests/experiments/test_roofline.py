@@ -9,6 +9,7 @@ from pyslsac.experiments import roofline
 from pyslsac.experiments.cases import Case
 from pyslsac.experiments.roofline import roofline as place
 
+PERCEPTRON = "2 networks 5 -> 16 -> 16 -> 1, batch 13, "
 CEILINGS = {"copy": 10.0, "fp32": 100.0, "bf16": 400.0}  # 1e9 a second
 
 
@@ -49,6 +50,10 @@ def counted(op: str, name: str) -> tuple[int, int]:
         ("quantile_huber", "64 x 8 x 8, float32, forward", 64 * (4 * 4 * 8 + 4), 64 * 64 * 9),
         ("quantile_huber", "64 x 8 x 8, bfloat16, forward", 64 * (2 * 4 * 8 + 4), 64 * 64 * 9),
         ("quantile_huber", "64 x 8 x 8, float32, forward + backward", 64 * (6 * 32 + 8), 64 * 8 * (72 + 1)),
+        # x 65, y 26, two networks of 80 + 256 + 16 weights and 33 biases
+        ("perceptron", PERCEPTRON + "forward", 4 * (65 + 26 + 770), 26 * 704),
+        ("perceptron", PERCEPTRON + "forward + backward", 4 * (2 * 861 + 770), 26 * (3 * 704 - 160)),
+        ("perceptron", PERCEPTRON + "forward + backward to x alone", 4 * (2 * 861 + 65), 26 * 2 * 704),
     ],
 )
 def test_counts_by_hand(op, name, traffic, flops):

@@ -81,7 +81,7 @@ class Venv:
 def new_loop(**fields):
     story = []
     agent, replay = Agent(Config(**fields), story), Replay(SPEC, 100, RUNS, seeds=[5, 6])
-    loop = OffPolicy(agent, replay, Venv(story), [5, 6], ENVS)
+    loop = OffPolicy(agent, replay, Venv(story), [5, 6], ENVS, eager=True)
     loop.reset()
     return loop, story
 
@@ -121,7 +121,7 @@ def test_random_actions_first():
     first, second, third = loop.venv.actions
     assert (third == 0.5).all() and len({*first.ravel(), *second.ravel()}) == 2 * RUNS * ENVS
     assert np.abs(first).max() <= 1
-    alone = OffPolicy(loop.agent, Replay(SPEC, 100, 1, seeds=[6]), loop.venv, [6], ENVS)
+    alone = OffPolicy(loop.agent, Replay(SPEC, 100, 1, seeds=[6]), loop.venv, [6], ENVS, eager=True)
     np.testing.assert_array_equal(alone._random(6), new_loop()[0]._random(6))  # of seed and step alone
     np.testing.assert_array_equal(alone._random(6), first.reshape(RUNS, ENVS, ACT)[1])
 

@@ -13,7 +13,7 @@ import torch
 
 from pyslsac.agents import SLSAC
 from pyslsac.envs.linear_quadratic import LinearQuadratic
-from pyslsac.train import checkpoint
+from pyslsac.train import checkpoint, off_policy
 from pyslsac.train.checkpoint import read_latest
 from pyslsac.train.errors import CheckpointError, Interrupted, TrainingFailed
 from pyslsac.train.finite import nonfinite_parts
@@ -26,7 +26,7 @@ def whole(tmp_path_factory):
 
 
 def poison(monkeypatch, seeds, update, part="critics"):
-    """From that update on the networks of these seeds hold a NaN."""
+    """From that update on the networks of these seeds hold a NaN; updates are eager, so that it can be put there."""
     honest = SLSAC.update
 
     def poisoned(agent, batch):
@@ -37,6 +37,7 @@ def poison(monkeypatch, seeds, update, part="critics"):
         return honest(agent, batch)
 
     monkeypatch.setattr(SLSAC, "update", poisoned)
+    monkeypatch.setattr(off_policy, "Graph", lambda agent: agent.update)
 
 
 @pytest.mark.parametrize("checkpoint_every", [1, 100])

@@ -1,0 +1,192 @@
+#include "../perceptron.h"
+
+#include <vector>
+
+#include "activate.h"
+#include "panel.h"
+
+namespace pyslsac {
+
+namespace {
+
+// A thread's own memory, which it keeps: to ask the system for it anew costs as much as the layers.
+float* scratch(int64_t size) {
+  static thread_local std::vector<float> memory;
+  if (static_cast<int64_t>(memory.size()) < size) memory.resize(size);
+  return memory.data();
+}
+
+// Rows first .. first + rows - 1 of network g, and room for what is kept nowhere.
+struct Visit {
+  int64_t g, first, rows;
+  float *panel, *even, *odd, *slope;
+  HOST_DEVICE int64_t row(int64_t batch) const { return g * batch + first; }
+  HOST_DEVICE float* in(float* kept, int l, const Perceptron& a) const {  // what layer l keeps of these rows
+    return kept ? kept + row(a.batch) * a.layer[l].outputs : l % 2 ? odd : even;
+  }
+};
+
+// Sinks: where the sums of a product go.
+struct Enter {  // out = sum + bias, or ReLU(sum + bias); the sum alone without a bias
+  float* out;
+  int64_t stride;
+  const float* bias;
+  bool relu;
+  HOST_DEVICE Enter from(int64_t c) const { return {out + c, stride, bias ? bias + c : bias, relu}; }
+  template <typename V>
+  HOST_DEVICE void operator()(int64_t i, int64_t c, V sum) const {
+    if (bias) sum += load<V>(bias + c);
+    if (relu) sum = sum < V{} ? V{} : sum;
+    store(out + i * stride + c, sum);
+  }
+};
+
+struct Leave {  // grad = sum slope
+  float* grad;
+  int64_t stride;
+  const float *value, *slope;  // a ReLU's value, or a slope; both null: 1
+  HOST_DEVICE Leave from(int64_t c) const {
+    return {grad + c, stride, value ? value + c : value, slope ? slope + c : slope};
+  }
+  template <typename V>
+  HOST_DEVICE void operator()(int64_t i, int64_t c, V sum) const {
+    const int64_t at = i * stride + c;
+    if (value) sum = load<V>(value + at) <= V{} ? V{} : sum;
+    if (slope) sum *= load<V>(slope + at);
+    store(grad + at, sum);
+  }
+};
+
+template <typename S>
+HOST_DEVICE void forward(const Perceptron& a, const Visit& v) {
+  const int64_t inputs = a.layer[0].inputs;
+  const float* x = a.x + (v.g / a.shared * a.batch + v.first) * inputs;
+  for (int l = 0; l < a.layers; ++l) {
+    const PerceptronLayer& layer = a.layer[l];
+    const int64_t width = layer.outputs;
+    const float *weight = layer.weight + v.g * layer.inputs * width, *bias = layer.bias + v.g * width;
+    float* out = v.in(layer.out, l, a);
+    const bool curved = layer.kind > Layer::relu;
+    const Enter sink{out, width, curved ? nullptr : bias, layer.kind == Layer::relu};
+    if (width > 1)
+      by_columns<S>(Rows<const float>{x, layer.inputs}, 1, layer.inputs, weight, width, v.panel, sink, v.rows, width);
+    else
+      for (int64_t i = 0; i < v.rows; ++i) sink(i, 0, inner<S>(x + i * layer.inputs, weight, layer.inputs));
+    if (curved) {
+      float* slope = layer.slope ? layer.slope + v.row(a.batch) * width : v.slope;
+      activate(static_cast<Activation>(layer.kind), out, bias, out, slope, v.rows, width);
+    }
+    x = out;
+  }
+}
+
+// The last layer's gradient by its product, then those of the layers before it.
+template <typename S>
+HOST_DEVICE void backward(const Perceptron& a, const Visit& v) {
+  const auto leave = [&](int l, float* grad) {
+    const PerceptronLayer& layer = a.layer[l];
+    const int64_t at = v.row(a.batch) * layer.outputs;
+    return Leave{grad, layer.outputs, layer.kind == Layer::relu ? layer.out + at : nullptr,
+                 layer.kind > Layer::relu ? layer.slope + at : nullptr};
+  };
+  const int last = a.layers - 1;
+  const float* grad = a.y_grad + v.row(a.batch) * a.layer[last].outputs;
+  if (a.layer[last].kind != Layer::linear) {
+    float* to = v.in(a.layer[last].grad, last, a);
+    const Leave sink = leave(last, to);
+    for (int64_t i = 0; i < v.rows; ++i)
+      for (int64_t c = 0; c < a.layer[last].outputs; ++c) sink(i, c, grad[i * a.layer[last].outputs + c]);
+    grad = to;
+  }
+  for (int l = last; l >= 0 && (l || a.x_grad); --l) {
+    const PerceptronLayer& layer = a.layer[l];
+    const int64_t inputs = layer.inputs, width = layer.outputs;
+    float* to = l ? v.in(a.layer[l - 1].grad, l - 1, a) : a.x_grad + v.row(a.batch) * inputs;
+    const Leave sink = l ? leave(l - 1, to) : Leave{to, inputs, nullptr, nullptr};
+    const Rows<const float> left{grad, width};
+    const float* weight = layer.weight + v.g * inputs * width;
+    if (width > 1)
+      by_rows<S>(left, width, weight, v.panel, sink, v.rows, inputs);
+    else
+      for (int64_t i = 0; i < v.rows; ++i) scaled<S>(grad[i], weight, inputs, sink, i);
+    grad = to;
+  }
+}
+
+HOST_DEVICE int64_t parts(const PerceptronLayer& layer) {
+  return (layer.outputs + cpu::kPerceptronColumns - 1) / cpu::kPerceptronColumns;
+}
+
+// The gradients of some columns of a layer's weights, summed over the batch in its order.
+template <typename S>
+HOST_DEVICE void weights(const Perceptron& a, int64_t begin, int64_t end) {
+  constexpr int64_t kColumns = cpu::kPerceptronColumns;
+  const int64_t units = cpu::perceptron_columns(a);
+  int64_t rows = cpu::kPerceptronColumns;
+  for (int l = 0; l < a.layers; ++l) rows = std::max(rows, a.layer[l].inputs);
+  float* const panel = scratch((a.batch + rows) * Lanes<S>::kPanel);
+  for (int64_t unit = begin; unit < end; ++unit) {
+    const int64_t g = unit / units;
+    int64_t part = unit % units;
+    int l = 0;
+    for (; part >= parts(a.layer[l]); ++l) part -= parts(a.layer[l]);
+    const PerceptronLayer& layer = a.layer[l];
+    const int64_t inputs = layer.inputs, width = layer.outputs, first = part * kColumns;
+    const int64_t columns = std::min(kColumns, width - first);
+    const float* x = l ? a.layer[l - 1].out + g * a.batch * inputs : a.x + g / a.shared * a.batch * inputs;
+    const float* grad =
+        (l + 1 == a.layers && layer.kind == Layer::linear ? a.y_grad : layer.grad) + g * a.batch * width;
+    float *to = layer.weight_grad + g * inputs * width, *bias = layer.bias_grad + g * width;
+    std::fill(bias + first, bias + first + columns, 0.0f);
+    for (int64_t b = 0; b < a.batch; ++b)
+      for (int64_t c = first; c < first + columns; ++c) bias[c] += grad[b * width + c];
+    if (width > 1) {
+      by_columns<S>(Rows<const float>{x, 1}, inputs, a.batch, grad + first, width, panel,
+                    Enter{to + first, width, nullptr, false}, inputs, columns);
+    } else {
+      std::fill(to, to + inputs, 0.0f);
+      for (int64_t b = 0; b < a.batch; ++b)
+        for (int64_t c = 0; c < inputs; ++c) to[c] += grad[b] * x[b * inputs + c];
+    }
+  }
+}
+
+template <typename S, bool kForward>
+HOST_DEVICE void pass(const Perceptron& a, int64_t begin, int64_t end) {
+  int64_t width = a.layer[0].inputs;
+  for (int l = 0; l < a.layers; ++l) width = std::max(width, a.layer[l].outputs);
+  const int64_t panel = (width + a.block) * Lanes<S>::kPanel, rows = a.block * width;
+  float *const memory = scratch(panel + 3 * rows), *const data = memory + panel;
+  for (int64_t unit = begin; unit < end; ++unit) {
+    const int64_t first = unit % cpu::blocks(a) * a.block;
+    const Visit v{unit / cpu::blocks(a), first,          std::min(a.block, a.batch - first), memory, data,
+                  data + rows,           data + 2 * rows};
+    if constexpr (kForward)
+      forward<S>(a, v);
+    else
+      backward<S>(a, v);
+  }
+}
+
+#define LEVEL(target, S, T)                                                                                         \
+  target void forward_at(const Perceptron& args, int64_t begin, int64_t end) { pass<S, true>(args, begin, end); }   \
+  target void backward_at(const Perceptron& args, int64_t begin, int64_t end) { pass<S, false>(args, begin, end); } \
+  target void weights_at(const Perceptron& args, int64_t begin, int64_t end) { weights<S>(args, begin, end); }
+SIMD_LEVELS(LEVEL, float)
+
+}  // namespace
+
+namespace cpu {
+
+void perceptron(const Perceptron& args, int64_t begin, int64_t end) { forward_at(args, begin, end); }
+void perceptron_backward(const Perceptron& args, int64_t begin, int64_t end) { backward_at(args, begin, end); }
+void perceptron_weights(const Perceptron& args, int64_t begin, int64_t end) { weights_at(args, begin, end); }
+
+int64_t perceptron_columns(const Perceptron& args) {
+  int64_t count = 0;
+  for (int l = 0; l < args.layers; ++l) count += parts(args.layer[l]);
+  return count;
+}
+
+}  // namespace cpu
+}  // namespace pyslsac

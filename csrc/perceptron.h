@@ -1,0 +1,51 @@
+// perceptron: G perceptrons of the same shape, x -> activation(x W + b) layer after layer, and their derivatives. On
+// CUDA the op is its reference: the products there are cuBLAS's.
+#pragma once
+
+#include "activation.h"
+
+namespace pyslsac {
+
+constexpr int kPerceptronLayers = 8;
+
+enum class Layer { linear = -1, relu, silu, gelu, mish, tanh };  // what follows a layer's product
+
+struct PerceptronLayer {
+  int64_t inputs, outputs;  // widths
+  Layer kind;
+  const float *weight, *bias;      // [G, inputs, outputs], [G, outputs]
+  float *out, *slope;              // [G, B, outputs] each, or null: kept nowhere; a ReLU's slope is read off its value
+  float* grad;                     // [G, B, outputs], by the product x W + b; null: the weights' are not wanted
+  float *weight_grad, *bias_grad;  // as weight and bias, or null
+};
+
+struct Perceptron {
+  PerceptronLayer layer[kPerceptronLayers];
+  int layers;
+  const float* x;       // [G / shared, B, inputs of layer 0]
+  const float* y_grad;  // [G, B, outputs of the last layer]
+  float* x_grad;        // [G, B, inputs of layer 0], or null
+  int64_t networks;     // G
+  int64_t shared;       // networks that see the same x
+  int64_t batch;        // B
+  int64_t block;        // rows that go through the layers together
+};
+
+namespace cpu {
+constexpr int64_t kPerceptronBlock = 264;   // a block has about so many rows at most,
+constexpr int64_t kPerceptronRows = 12;     // a multiple of so many
+constexpr int64_t kPerceptronColumns = 64;  // columns of a layer whose weights' gradients are one unit of work
+
+HOST_DEVICE int64_t blocks(const Perceptron& args) { return (args.batch + args.block - 1) / args.block; }
+
+// Of G blocks(args) units, each some rows of one network, begin .. end - 1: the layers forward, or back to the
+// gradients by their products and by x.
+void perceptron(const Perceptron& args, int64_t begin, int64_t end);
+void perceptron_backward(const Perceptron& args, int64_t begin, int64_t end);
+// Of G perceptron_columns(args) units, each some columns of one layer of one network: the weights' gradients, once the
+// layers' are there.
+int64_t perceptron_columns(const Perceptron& args);
+void perceptron_weights(const Perceptron& args, int64_t begin, int64_t end);
+}  // namespace cpu
+
+}  // namespace pyslsac

@@ -1,0 +1,129 @@
+"""Stacks of perceptrons as one node of the graph: every layer of every network in one call, forward and back."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from pyslsac.ops import _library
+from pyslsac.ops.reference import describe
+from pyslsac.ops.reference import perceptron as reference
+from pyslsac.ops.reference.langevin_chain import ACTIVATIONS
+
+KINDS: dict[str | None, int] = {None: -1} | {name: kind for kind, name in enumerate(ACTIVATIONS)}
+
+
+def _fake(
+    x: Tensor, weights: list[Tensor], biases: list[Tensor], activations: list[int], keep: bool
+) -> tuple[Tensor, list[Tensor]]:
+    outs = [x.new_empty(weight.shape[0], x.shape[1], weight.shape[2]) for weight in weights]
+    last = len(outs) - 1
+    kept = [torch.empty_like(out) for i, out in enumerate(outs) for _ in range((i < last) + (activations[i] > 0))]
+    return outs[-1], kept if keep else []
+
+
+def _fake_backward(
+    grad: Tensor,
+    x: Tensor,
+    y: Tensor,
+    kept: list[Tensor],
+    weights: list[Tensor],
+    activations: list[int],
+    input: bool,
+    learned: bool,
+) -> tuple[Tensor, list[Tensor]]:
+    pairs = ((torch.empty_like(w), w.new_empty(w.shape[0], w.shape[2])) for w in weights if learned)
+    return x.new_empty(grad.shape[0] if input else 0, *x.shape[1:]), [made for pair in pairs for made in pair]
+
+
+_forward = _library.define(
+    "perceptron(Tensor x, Tensor[] weights, Tensor[] biases, int[] activations, bool keep) -> (Tensor, Tensor[])",
+    reference.perceptron,
+    _fake,
+)
+_backward = _library.define(
+    "perceptron_backward(Tensor grad, Tensor x, Tensor y, Tensor[] kept, Tensor[] weights, int[] activations, "
+    "bool input, bool learned) -> (Tensor, Tensor[])",
+    reference.perceptron_backward,
+    _fake_backward,
+)
+
+
+class _Perceptron(torch.autograd.Function):
+    """The op's two halves, between tensors of the callers' shapes."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, kinds: list[int], *params: Tensor) -> Tensor:
+        rows, weights, biases = _flat(x, *params)
+        y, kept = _forward_of(x.dtype)(rows, weights, biases, kinds, True)
+        ctx.kinds, ctx.shapes = kinds, [x.shape, *(p.shape for p in params)]
+        ctx.save_for_backward(rows, y, *weights, *kept)
+        return y.view(*params[0].shape[:-2], *y.shape[1:])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, y, *saved = ctx.saved_tensors
+        layers, (input, _, *needed) = len(ctx.kinds), ctx.needs_input_grad
+        op = _backward if x.dtype == torch.float32 else reference.perceptron_backward
+        args = grad.reshape(y.shape).contiguous(), x, y, saved[layers:], saved[:layers], ctx.kinds
+        x_grad, grads = op(*args, input, any(needed))
+        if input and len(x_grad) != len(x):
+            x_grad = x_grad.view(len(x), len(x_grad) // len(x), *x.shape[1:]).sum(1)
+        mine, *shapes = ctx.shapes
+        shaped = (g.view(shape) for g, shape in zip(grads, shapes, strict=True)) if grads else [None] * len(needed)
+        return x_grad.view(mine) if input else None, None, *shaped
+
+
+def _forward_of(dtype: torch.dtype) -> Any:
+    return _forward if dtype == torch.float32 else reference.perceptron
+
+
+def _kinds(
+    x: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor], activations: Sequence[str | None]
+) -> list[int]:
+    """The activations as the op takes them, where number, names and leading axes fit."""
+    members, axes = (weights[0].shape[:-2] if weights else x.shape[:-2]), x.shape[:-2]
+    if members[: len(axes)] != axes or any(weight.shape[:-2] != members for weight in weights):
+        came = ", ".join(map(describe, weights))
+        raise RuntimeError(f"perceptron: weights is {came}; wanted [*members, in, out] for x, {describe(x)}")
+    if len(biases) != len(weights):
+        raise RuntimeError(f"perceptron: biases is {len(biases)}; wanted one a layer")
+    if unknown := [name for name in activations if name not in KINDS]:
+        raise RuntimeError(f"perceptron: activations is {unknown[0]!r}; wanted None or one of {list(ACTIVATIONS)}")
+    return [KINDS[name] for name in activations]
+
+
+def _flat(x: Tensor, *params: Tensor) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+    """x [G / E, B, in], weights [G, in, out] and biases [G, out] of what has any number of axes before."""
+    return _led(x, 2), [_led(weight, 2) for weight in params[::2]], [_led(bias, 1) for bias in params[1::2]]
+
+
+def _led(tensor: Tensor, axes: int) -> Tensor:
+    """The tensor with one axis before its last `axes`."""
+    more = tensor.dim() - axes
+    return tensor if more == 1 else tensor.flatten(0, more - 1) if more > 1 else tensor.unsqueeze(0)
+
+
+def perceptron(
+    x: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor], activations: Sequence[str | None]
+) -> Tensor:
+    """Perceptrons of one shape, layer after layer x <- activation(x W + b): y [*members, B, out].
+
+    weights [*members, in, out] and biases [*members, out] of 1 to 8 layers, an activation a layer: "relu", "silu",
+    "gelu", "mish", "tanh" or None. x [*members, B, in], or with fewer of the last members' axes: those networks share
+    their input. All of one floating dtype (RuntimeError where something does not fit).
+
+    In float32 on the CPU a block of rows goes through all layers while it is in the cache, there and back; everything
+    else, CUDA too, runs on the reference, whose products are the library's. Only the gradients that are asked for are
+    made, but those of the parameters together. No second derivative. The sums of a network's gradients have a fixed
+    order, so that neither threads nor the networks beside it change its numbers.
+    """
+    kinds = _kinds(x, weights, biases, activations)
+    x, params = x.contiguous(), [p.contiguous() for pair in zip(weights, biases, strict=True) for p in pair]
+    if torch.is_grad_enabled() and any(t.requires_grad for t in (x, *params)):
+        return _Perceptron.apply(x, kinds, *params)
+    y, _ = _forward_of(x.dtype)(*_flat(x, *params), kinds, False)
+    return y.view(*params[0].shape[:-2], *y.shape[1:])

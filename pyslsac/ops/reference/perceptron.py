@@ -1,0 +1,113 @@
+"""The meaning of `perceptron`: batched matrix products in plain torch."""
+
+import torch
+from torch import Tensor
+
+from pyslsac.ops.reference import describe, require
+from pyslsac.ops.reference.langevin_chain import ACTIVATIONS, BACKWARD
+
+LAYERS = 8  # at most
+FUNCTIONS = tuple(ACTIVATIONS.values())
+
+
+def perceptron(
+    x: Tensor, weights: list[Tensor], biases: list[Tensor], activations: list[int], keep: bool
+) -> tuple[Tensor, list[Tensor]]:
+    """y [G, B, out], and with `keep` what the derivatives need: of each layer its value, but for the last one's, y.
+
+    ReLU is done in place on the product and found again in its value; of other activations the argument is kept too.
+    """
+    check("perceptron", x, weights, biases, activations)
+    x = spread(x, weights)
+    kept: list[Tensor] = []
+    for layer, (weight, bias, kind) in enumerate(zip(weights, biases, activations, strict=True)):
+        z = product(x, weight).add_(bias.unsqueeze(1))
+        x = z if kind < 0 else z.relu_() if kind == 0 else FUNCTIONS[kind](z)
+        if keep:
+            kept += [x] * (layer + 1 < len(weights)) + [z] * (kind > 0)
+    return x, kept
+
+
+def perceptron_backward(
+    grad: Tensor,
+    x: Tensor,
+    y: Tensor,
+    kept: list[Tensor],
+    weights: list[Tensor],
+    activations: list[int],
+    input: bool,
+    learned: bool,
+) -> tuple[Tensor, list[Tensor]]:
+    """The derivatives by each network's own x [G, B, in] (empty without `input`), and by weight, bias, weight, ..."""
+    check_backward(grad, x, y, kept, weights, activations)
+    outs, arguments = unpack(y, kept, activations)
+    inputs, grads = [spread(x, weights), *outs[:-1]], list[Tensor]()
+    for layer in reversed(range(len(weights))):
+        if (kind := activations[layer]) >= 0:
+            grad = BACKWARD[kind](grad, outs[layer] if kind == 0 else arguments[layer])
+        if learned:
+            left = inputs[layer]
+            weight_grad = torch.bmm(left.mT, grad) if grad.shape[-1] > 1 else torch.bmm(grad.mT, left).mT
+            grads = [weight_grad.contiguous(), grad.sum(1), *grads]
+        if layer or input:
+            grad = torch.bmm(grad, weights[layer].mT) if grad.shape[-1] > 1 else grad * weights[layer].mT
+    return grad if input else x.new_empty(0, *x.shape[1:]), grads
+
+
+def spread(x: Tensor, weights: list[Tensor]) -> Tensor:
+    """x for each network [G, B, in]."""
+    return x.repeat_interleave(weights[0].shape[0] // x.shape[0], 0) if x.shape[0] != weights[0].shape[0] else x
+
+
+def product(left: Tensor, right: Tensor) -> Tensor:
+    """left @ right; one column is a product and a sum, of which CPUs make less work than of a matrix product."""
+    return torch.bmm(left, right) if right.shape[-1] > 1 else (left * right.mT).sum(-1, keepdim=True)
+
+
+def unpack(y: Tensor, kept: list[Tensor], activations: list[int]) -> tuple[list[Tensor], list[Tensor]]:
+    """Each layer's values, and its activation's arguments (y stands in where these are not kept)."""
+    rest, last = iter(kept), len(activations) - 1
+    pairs = [(next(rest) if i < last else y, next(rest) if kind > 0 else y) for i, kind in enumerate(activations)]
+    return [value for value, _ in pairs], [argument for _, argument in pairs]
+
+
+def check(op: str, x: Tensor, weights: list[Tensor], biases: list[Tensor] | None, activations: list[int]) -> None:
+    """Raise RuntimeError as csrc/bind/perceptron.cpp does (the reference takes every floating dtype and device)."""
+    require(0 < len(weights) <= LAYERS, op, "weights", len(weights), f"1 to {LAYERS} layers")
+    require(len(activations) == len(weights), op, "activations", len(activations), "one a layer")
+    require(x.is_floating_point() and x.dim() == 3 and x.shape[2] > 0, op, "x", x, "[G / shared, B, in]")
+    first = weights[0]
+    if first.dim() != 3 or x.shape[0] == 0 or first.shape[0] % x.shape[0]:
+        wanted = f"[G, in, out], G a multiple of x's first axis, {describe(x)}"
+        require(False, op, "weights", first, wanted)
+    like(op, "x", x, x, list(x.shape))
+    width = x.shape[2]
+    for weight, kind in zip(weights, activations, strict=True):
+        require(weight.dim() == 3 and weight.shape[2] > 0, op, "weights", weight, "[G, in, out]")
+        require(-1 <= kind < len(FUNCTIONS), op, "activations", kind, f"-1 or an index below {len(FUNCTIONS)}")
+        like(op, "weights", weight, x, [first.shape[0], width, weight.shape[2]])
+        width = weight.shape[2]
+    if biases is not None:
+        require(len(biases) == len(weights), op, "biases", len(biases), "one a layer")
+        for weight, bias in zip(weights, biases, strict=True):
+            like(op, "biases", bias, x, [first.shape[0], weight.shape[2]])
+
+
+def check_backward(
+    grad: Tensor, x: Tensor, y: Tensor, kept: list[Tensor], weights: list[Tensor], activations: list[int]
+) -> None:
+    op = "perceptron_backward"
+    check(op, x, weights, None, activations)
+    outs = [[weight.shape[0], x.shape[1], weight.shape[2]] for weight in weights]
+    like(op, "grad", grad, x, outs[-1])
+    like(op, "y", y, x, outs[-1])
+    wanted = [out for i, out in enumerate(outs) for _ in range((i + 1 < len(outs)) + (activations[i] > 0))]
+    require(len(kept) >= len(wanted), op, "kept", len(kept), "all that perceptron kept")
+    for tensor, shape in zip(kept, wanted, strict=False):
+        like(op, "kept", tensor, x, shape)
+
+
+def like(op: str, argument: str, tensor: Tensor, x: Tensor, shape: list[int]) -> None:
+    fits = tensor.dtype == x.dtype and tensor.device == x.device and list(tensor.shape) == shape
+    if not (fits and tensor.is_contiguous()):
+        require(False, op, argument, tensor, f"{describe(x).split()[0]} {shape} on {x.device.type}, contiguous")

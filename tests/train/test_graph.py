@@ -1,0 +1,80 @@
+"""Recording updates: what is recorded when, and what where it fails. tests/agents/test_base.py compares the numbers."""
+
+import json
+import logging
+
+import pytest
+import torch
+
+from pyslsac import make_agent
+from pyslsac.train.graph import RECORDINGS, Graph
+from tests.agents.contract import SPEC, batch_of
+from tests.train.tiny_run import rows, tiny_run
+
+
+@pytest.fixture
+def agent():
+    return make_agent("sac", SPEC, dict(width=16), runs=2)
+
+
+def state_of(agent):
+    return json.dumps(agent.state_dict(), default=lambda tensor: tensor.tolist())
+
+
+def test_each_kind_is_eager_once_and_recorded_once(agent, monkeypatch):
+    """policy_delay is 2: updates 1 and 2 are eager, 3 and 4 recorded, and no other runs in Python."""
+    honest, made = agent.update, []
+    monkeypatch.setattr(agent, "update", lambda batch: made.append(agent.counters["updates"] + 1) or honest(batch))
+    graph = Graph(agent)
+    for update in range(8):
+        graph(batch_of(2, update))
+    assert made == [1, 2, 3, 4] and agent.counters["updates"] == agent.clock.item() == 8
+
+
+def test_a_replay_takes_the_batch_it_is_given(agent):
+    graph = Graph(agent)
+    for _ in range(5):
+        graph(batch_of(2, 0))
+    first, second = (graph(batch_of(2, seed))["Value/reward_critic"] for seed in (0, 10))
+    assert not torch.isclose(first, second).any()
+
+
+@pytest.mark.parametrize("where", ["targets", "actor_loss"])
+def test_what_cannot_be_recorded_stays_eager_and_loses_nothing(agent, monkeypatch, caplog, where):
+    """The number that a tensor holds decides what is done, at the start of the update or with half of it behind."""
+    other, honest = make_agent("sac", SPEC, dict(width=16), runs=2), getattr(agent, where)
+    monkeypatch.setattr(agent, where, lambda batch, noise: honest(batch, noise) if noise.sum().item() else None)
+    graph = Graph(agent)
+    with caplog.at_level(logging.WARNING):
+        for update in range(6):
+            assert graph(batch_of(2, update)).keys() == other.update(batch_of(2, update)).keys()
+    assert "data-dependent" in graph.reason and not any(graph.replays.values())
+    assert [record.getMessage() for record in caplog.records] == [f"SAC runs without a graph: {graph.reason}"]
+    assert state_of(agent) == state_of(other)
+
+
+def test_ever_new_shapes_are_not_recorded_for_ever(agent):
+    graph = Graph(agent)
+    for size in range(1, 2 * RECORDINGS):
+        for _ in range(4):
+            graph(batch_of(2, 0, size))
+    assert sum(replay is not None for replay in graph.replays.values()) <= RECORDINGS
+
+
+def test_eager_runs_give_the_same_numbers(tmp_path):
+    recorded, eager = (tiny_run(tmp_path / str(flag), eager=flag) for flag in (False, True))
+    for ours, theirs in zip(recorded.seeds, eager.seeds, strict=True):
+        assert rows(ours.out) == rows(theirs.out)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("algo", ["sl-sac", "sac-lag", "lac", "cvpo", "nc-lql", "algd", "wcsac"])
+def test_a_captured_update_on_cuda_is_the_eager_one(algo):
+    eager, captured = (make_agent(algo, SPEC, runs=2, device="cuda") for _ in range(2))
+    graph = Graph(captured)
+    for update in range(100):
+        batch = batch_of(2, 10 * update, 32).to("cuda", torch.float32)
+        ours, theirs = eager.update(batch), graph(batch)
+        for name, value in ours.items():
+            torch.testing.assert_close(theirs[name], value, rtol=1e-4, atol=1e-5)
+    assert not graph.reason
