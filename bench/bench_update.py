@@ -2,7 +2,8 @@
 
 The plain versions in `oracle/` have separate networks, Python loops and autograd. Both sides work at the paper's sizes
 and draw their random numbers inside the call. A call is `policy_delay` updates where an agent has that, so that
-each holds one move of the actor and the targets.
+each holds one move of the actor and the targets. Ours are recorded updates, as training makes them (train/graph.py);
+beside them stand the same ones made by their Python.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from oracle import algd, cvpo, lac, lsac, nc_lql, on_policy, sac_lag, sl_sac, td
 
 from pyslsac import make_agent
 from pyslsac.data import Batch, Rollout, Spec
+from pyslsac.train.graph import Graph
 
 TASKS = {"HalfCheetah": Spec(obs_dim=17, act_dim=6), "Ant": Spec(obs_dim=27, act_dim=8)}
 SMALL = dict(width=32, quantiles=4, target_quantiles=4, risk_quantiles=4)
@@ -63,23 +65,25 @@ def sl_sac_cases(device: torch.device, quick: bool) -> Iterator[tuple[str, Rival
         for delay in (1, 2):
             config = options | {"policy_delay": delay}
             agent = make_agent("sl-sac", spec, config, device=device)
+            graph = Graph(agent)
             with torch.device(device):
                 plain = sl_sac.SLSAC(spec.obs_dim, spec.act_dim, sl_sac.Config(**config))
             yield (
                 f"sl-sac, {task}, actor every {'update' if delay == 1 else f'{delay} updates'}, {delay} updates a call",
                 {
-                    "sl-sac": lambda agent=agent, one=one, delay=delay: repeat(agent.update, one, delay),
+                    "sl-sac": lambda update=graph, one=one, delay=delay: repeat(update, one, delay),
+                    "eager": lambda agent=agent, one=one, delay=delay: repeat(agent.update, one, delay),
                     "separate networks": lambda plain=plain, one=one, delay=delay: repeat(plain.update, one, delay),
                 },
             )
-        lockstep = make_agent("sl-sac", spec, options, runs=RUNS, device=device)
-        apart = [make_agent("sl-sac", spec, options, device=device, seed=run) for run in range(RUNS)]
+        lockstep = Graph(make_agent("sl-sac", spec, options, runs=RUNS, device=device))
+        apart = [Graph(make_agent("sl-sac", spec, options, device=device, seed=run)) for run in range(RUNS)]
         yield (
             f"sl-sac, {task}, {RUNS} runs, 2 updates of each a call",
             {
-                f"{RUNS} runs in lockstep": lambda agent=lockstep, many=many: [agent.update(many) for _ in range(2)],
-                f"{RUNS} agents, one after another": lambda agents=apart, one=one: [
-                    agent.update(one) for agent in agents for _ in range(2)
+                f"{RUNS} runs in lockstep": lambda update=lockstep, many=many: repeat(update, many, 2),
+                f"{RUNS} agents, one after another": lambda updates=apart, one=one: [
+                    update(one) for update in updates for _ in range(2)
                 ],
             },
         )
@@ -91,13 +95,15 @@ def family_cases(device: torch.device, quick: bool) -> Iterator[tuple[str, Rival
     for name, plain_version in FAMILY.items():
         config: dict[str, Any] = dict(width=64) if quick else {}
         agent = make_agent(name, spec, config, device=device)
+        graph = Graph(agent)
         with torch.device(device):
             plain = plain_version(spec.obs_dim, spec.act_dim, **config)
         delay = getattr(agent.config, "policy_delay", 1)
         yield (
             f"{name}, HalfCheetah" + (f", {delay} updates a call" if delay > 1 else ""),
             {
-                name: lambda agent=agent, delay=delay: repeat(agent.update, batch, delay),
+                name: lambda update=graph, delay=delay: repeat(update, batch, delay),
+                "eager": lambda agent=agent, delay=delay: repeat(agent.update, batch, delay),
                 "separate networks": lambda plain=plain, delay=delay: repeat(plain.update, batch, delay),
             },
         )
