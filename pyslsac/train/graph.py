@@ -20,7 +20,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.fx.experimental.proxy_tensor import make_fx
 
 from pyslsac.data import Batch
 
@@ -81,6 +80,8 @@ def learned_by(agent: Any) -> list[Tensor]:
 
 def traced(agent: Any, batch: Batch) -> tuple[Replay, Metrics]:
     """Makes an update on the CPU and records it."""
+    from torch.fx.experimental.proxy_tensor import make_fx  # here, for it takes as long to import as all else
+
     metrics: Metrics = {}
     learned: list[Tensor] = []
 
@@ -97,12 +98,12 @@ def traced(agent: Any, batch: Batch) -> tuple[Replay, Metrics]:
             node.target = with_effects(node.target)
     module.recompile()
     graph = _interpreted(module, tensors_of(batch))
-    names, moved = list(metrics), [p for p in learned]
+    names = list(metrics)
 
     def replay(batch: Batch) -> Metrics:
         with torch.no_grad():
             values = graph(*tensors_of(batch))
-        for parameter, grad in zip(moved, values[len(names) :], strict=True):
+        for parameter, grad in zip(learned, values[len(names) :], strict=True):
             parameter.grad = grad  # where an update leaves it
         agent.counters["updates"] += 1
         return dict(zip(names, values, strict=False))
