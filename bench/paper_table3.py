@@ -75,7 +75,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="a file or folder to keep the times in, such as bench/results")
     options = parser.parse_args()
     if options.quick:
-        options.algos, options.tasks, options.epoch, options.rounds = ["sl-sac", "sac-lag"], list(HOURS)[:1], 10, 1
+        options.algos, options.tasks, options.epoch, options.rounds = ["sl-sac", "sac-lag"], list(HOURS)[:1], 10, 2
     cases = {}
     for task in options.tasks:
         table = Table(title=f"{task}: hours for a million steps of one run")
