@@ -136,7 +136,9 @@ class LAC(Agent):
         return action.clamp(-1, 1)
 
     def normalized(self, batch: Batch) -> Batch:
-        """The batch with every observation in it normalised."""
+        """The batch with every observation in it normalised, where the config wants that."""
+        if not self.config.obs_normalize:
+            return batch
         names = [name for name in ("obs", "next_obs", "tail_obs") if hasattr(batch, name)]
         return replace(batch, **{name: self.obs_normalizer.normalize(getattr(batch, name)) for name in names})
 

@@ -18,7 +18,7 @@ class Adam(torch.optim.Adam):
         super().__init__(params, lr=lr, weight_decay=weight_decay, maximize=maximize, fused=True)
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # type: ignore[override]
+    def step(self) -> None:  # type: ignore[override]  # torch's takes a closure: here one is a TypeError
         """Move every parameter that has a gradient, as its `grad` stands."""
         for group in self.param_groups:
             params, grads, means, squares, steps = [list[Tensor]() for _ in range(5)]
@@ -31,4 +31,4 @@ class Adam(torch.optim.Adam):
                     params, grads, means, squares, [], steps, beta1=beta1, beta2=beta2, amsgrad=False, **options
                 )
 
-    step.hooked = True  # type: ignore[attr-defined]  # torch would wrap it otherwise
+    step.hooked = True  # type: ignore[attr-defined]  # torch's __init__ wraps a step for its profiler unless this is set

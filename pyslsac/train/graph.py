@@ -44,7 +44,7 @@ class Graph:
         self.replays: dict[Any, Replay | None] = {}
 
     def __call__(self, batch: Batch) -> Metrics:
-        key = self.agent.kind(), type(batch), *(tuple(tensor.shape) for tensor in tensors_of(batch))
+        key = self.agent.kind(), type(batch), *((t.shape, t.dtype, t.device) for t in tensors_of(batch))
         replay = self.replays.get(key)
         if replay is not None:
             return replay(batch)
@@ -142,11 +142,14 @@ def captured(agent: Any, batch: Batch) -> tuple[Replay, Metrics]:
     with torch.cuda.graph(graph):
         metrics = agent.update(type(batch)(*inputs))
     agent.counters["updates"] -= 1  # captured is not yet done
+    grads = [(p, p.grad) for p in learned_by(agent)]
 
     def replay(batch: Batch) -> Metrics:
         for tensor, value in zip(inputs, tensors_of(batch), strict=True):
             tensor.copy_(value)
         graph.replay()
+        for parameter, grad in grads:
+            parameter.grad = grad  # where an update leaves it
         agent.counters["updates"] += 1
         return metrics
 

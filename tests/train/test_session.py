@@ -17,6 +17,7 @@ from pyslsac.train import checkpoint, off_policy
 from pyslsac.train.checkpoint import read_latest
 from pyslsac.train.errors import CheckpointError, Interrupted, TrainingFailed
 from pyslsac.train.finite import nonfinite_parts
+from pyslsac.train.graph import Graph
 from tests.train.tiny_run import assert_same_run, resume, rows, tiny_run
 
 
@@ -26,18 +27,17 @@ def whole(tmp_path_factory):
 
 
 def poison(monkeypatch, seeds, update, part="critics"):
-    """From that update on the networks of these seeds hold a NaN; updates are eager, so that it can be put there."""
-    honest = SLSAC.update
+    """From that update on, recorded or not, the networks of these seeds hold a NaN."""
 
-    def poisoned(agent, batch):
-        if agent.counters["updates"] == update:
-            for run in (agent.seeds.index(seed) for seed in seeds if seed in agent.seeds):
-                with torch.no_grad():
-                    next(getattr(agent, part).parameters())[run, 0] = math.nan
-        return honest(agent, batch)
+    class Poisoned(Graph):
+        def __call__(self, batch):
+            if self.agent.counters["updates"] == update:
+                for run in (self.agent.seeds.index(seed) for seed in seeds if seed in self.agent.seeds):
+                    with torch.no_grad():
+                        next(getattr(self.agent, part).parameters())[run, 0] = math.nan
+            return super().__call__(batch)
 
-    monkeypatch.setattr(SLSAC, "update", poisoned)
-    monkeypatch.setattr(off_policy, "Graph", lambda agent: agent.update)
+    monkeypatch.setattr(off_policy, "Graph", Poisoned)
 
 
 @pytest.mark.parametrize("checkpoint_every", [1, 100])

@@ -1,0 +1,56 @@
+"""Adam is torch's fused Adam: numbers, options and state, each taken up by the other."""
+
+import pytest
+import torch
+from torch import nn
+
+from pyslsac.optim import Adam
+
+
+def parameters(dtype=torch.float32):
+    g = torch.Generator().manual_seed(0)
+    return [nn.Parameter(torch.randn(*shape, generator=g).to(dtype)) for shape in ((2, 3, 5), (2, 5), (7,))]
+
+
+def move(params, optimizer, steps, first=0):
+    for step in range(first, first + steps):
+        g = torch.Generator().manual_seed(100 + step)
+        for place, p in enumerate(params):
+            grad = torch.randn(*p.shape, generator=g).to(p)
+            p.grad = None if (step + place) % 4 == 0 else grad  # now and then one has no gradient
+        optimizer.step()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("options", [{}, dict(weight_decay=0.1), dict(maximize=True)], ids=str)
+def test_the_bits_are_torchs(options, dtype):
+    ours, theirs = parameters(dtype), parameters(dtype)
+    move(ours, Adam(ours, lr=1e-2, **options), 9)
+    move(theirs, torch.optim.Adam(theirs, lr=1e-2, fused=True, **options), 9)
+    assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+    assert not torch.equal(ours[0], parameters(dtype)[0])
+
+
+@pytest.mark.parametrize("first_ours", [True, False])
+def test_each_goes_on_from_the_others_state(first_ours):
+    whole, broken = parameters(), parameters()
+    move(whole, Adam(whole, lr=1e-2), 8)
+    one, other = Adam(broken, lr=1e-2), torch.optim.Adam(broken, lr=1e-2, fused=True)
+    first, second = (one, other) if first_ours else (other, one)
+    move(broken, first, 4)
+    second.load_state_dict(first.state_dict())
+    move(broken, second, 4, first=4)
+    assert all(torch.equal(a, b) for a, b in zip(whole, broken, strict=True))
+
+
+def test_a_scheduler_changes_the_rate_and_a_closure_is_refused():
+    params = parameters()
+    optimizer = Adam(params, lr=1.0)
+    schedule = torch.optim.lr_scheduler.StepLR(optimizer, step_size=1, gamma=0.0)
+    move(params, optimizer, 1)
+    schedule.step()
+    before = [p.detach().clone() for p in params]
+    move(params, optimizer, 1, first=1)
+    assert all(torch.equal(a, b) for a, b in zip(before, params, strict=True))
+    with pytest.raises(TypeError):
+        optimizer.step(lambda: None)
