@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "../langevin_chain_launch.h"
-#include "launch.h"
+#include "room.h"
 
 namespace pyslsac {
 
@@ -20,7 +20,7 @@ class Climber {  // the drift of a move, and the critics' values
     args_.block = std::clamp<int64_t>(((rows + threads - 1) / threads + 15) / 16 * 16, 16, cpu::kChainBlock);
     args_.slots = std::min(threads, chain.runs * ((chain.batch + args_.block - 1) / args_.block));
     const int64_t packed = cpu::chain_packed<Hidden>(chain), scratch = cpu::chain_scratch<Hidden>(chain, args_.block);
-    memory_ = torch::stable::new_empty(like, {packed + args_.slots * scratch});
+    memory_ = room(like, {packed + args_.slots * scratch});
     args_.packed = static_cast<float*>(memory_.mutable_data_ptr()), args_.scratch = args_.packed + packed;
     launch(cpu::chain_pack<Hidden>, args_, like, chain.runs * chain.members, 1);
   }

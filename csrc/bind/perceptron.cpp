@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "checks.h"
+#include "room.h"
 
 #ifndef PYSLSAC_CUDA  // there the op is its reference
 
@@ -79,9 +80,7 @@ std::tuple<Tensor, Tensors> perceptron(Tensor x, Tensors weights, Tensors biases
   require(biases.size() == weights.size(), "perceptron", "biases", biases.size(), "one a layer");
   for (int l = 0; l < args.layers; ++l)
     args.layer[l].bias = data("perceptron", "biases", biases[l], {args.networks, args.layer[l].outputs});
-  const auto made = [&](int l) {
-    return torch::stable::new_empty(x, {args.networks, args.batch, args.layer[l].outputs});
-  };
+  const auto made = [&](int l) { return room(x, {args.networks, args.batch, args.layer[l].outputs}); };
   Tensor y = made(args.layers - 1);
   Tensors kept;
   place(args, y, [&](int l) -> float* {
@@ -105,17 +104,17 @@ std::tuple<Tensor, Tensors> perceptron_backward(Tensor grad, Tensor x, Tensor y,
     require(taken < kept.size(), op, "kept", kept.size(), "all that perceptron kept");
     return const_cast<float*>(data(op, "kept", kept[taken++], {args.networks, args.batch, args.layer[l].outputs}));
   });
-  Tensor x_grad = torch::stable::new_empty(x, {input ? args.networks : 0, args.batch, x.size(2)});
+  Tensor x_grad = room(x, {input ? args.networks : 0, args.batch, x.size(2)});
   if (input) args.x_grad = static_cast<float*>(x_grad.mutable_data_ptr());
   int64_t between = 0;
   for (int l = 0; l < args.layers; ++l) between += size(args, l);
-  Tensor memory = torch::stable::new_empty(x, {learned ? between : 0});
+  Tensor memory = room(x, {learned ? between : 0});
   Tensors made;
   float* at = static_cast<float*>(memory.mutable_data_ptr());
   for (int l = 0; learned && l < args.layers; at += size(args, l++)) {
     PerceptronLayer& layer = args.layer[l];
-    made.push_back(torch::stable::empty_like(weights[l]));
-    made.push_back(torch::stable::new_empty(x, {args.networks, layer.outputs}));
+    made.push_back(room(weights[l], weights[l].sizes()));
+    made.push_back(room(x, {args.networks, layer.outputs}));
     layer.grad = at, layer.weight_grad = static_cast<float*>(made[2 * l].mutable_data_ptr());
     layer.bias_grad = static_cast<float*>(made[2 * l + 1].mutable_data_ptr());
   }

@@ -3,6 +3,7 @@
 #include <tuple>
 
 #include "checks.h"
+#include "room.h"
 
 namespace pyslsac {
 
@@ -50,7 +51,7 @@ template <typename T>
 Tensor forward(const Tensor& psi, const Tensor& cosines, const Tensor& phi_weight, const Tensor& phi_bias,
                const Tensor& weight, const Tensor& bias) {
   auto args = arguments<T>("quantile_features", psi, cosines, phi_weight, phi_bias, weight, bias, nullptr);
-  Tensor features = torch::stable::new_empty(psi, {args.runs, args.batch, args.quantiles, args.outputs});
+  Tensor features = room(psi, {args.runs, args.batch, args.quantiles, args.outputs});
   args.features = static_cast<T*>(features.mutable_data_ptr());
   launch<QuantileFeatures<T>>(backend::quantile_features, args, psi, args.runs * args.batch, grain(args, 1));
   return features;
@@ -67,16 +68,16 @@ Five backward(const Tensor& grad, const Tensor& features, const Tensor& psi, con
   args.forward.features = static_cast<T*>(features.data_ptr());
   args.grad = static_cast<const T*>(grad.const_data_ptr());
   const auto make = [&](const Tensor& like, T** data) {
-    Tensor made = weights ? torch::stable::empty_like(like) : torch::stable::new_empty(like, {0});
+    Tensor made = room(like, weights ? like.sizes() : IntHeaderOnlyArrayRef{0});
     *data = static_cast<T*>(made.mutable_data_ptr());
     return made;
   };
-  Tensor psi_grad = torch::stable::empty_like(psi);
+  Tensor psi_grad = room(psi, psi.sizes());
   args.psi = static_cast<T*>(psi_grad.mutable_data_ptr());
   Five made{psi_grad, make(phi_weight, &args.phi_weight), make(phi_bias, &args.phi_bias), make(weight, &args.weight),
             make(bias, &args.bias)};
   const int64_t runs = args.forward.runs, size = weights ? backend::quantile_features_scratch(args.forward) : 0;
-  Tensor scratch = torch::stable::new_empty(psi, {size});
+  Tensor scratch = room(psi, {size});
   args.scratch = static_cast<T*>(scratch.mutable_data_ptr());
   launch<QuantileFeaturesGrad<T>>(backend::quantile_features_backward, args, psi, runs * cpu::kSlabs,
                                   grain(args.forward, args.forward.batch / cpu::kSlabs));

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "checks.h"
+#include "room.h"
 
 namespace pyslsac {
 
@@ -44,7 +45,7 @@ std::tuple<Tensor, Tensor> quantile_huber(Tensor pred, Tensor target, Tensor tau
 
   const std::vector<int64_t> shape(pred.sizes().begin(), pred.sizes().end() - 1);
   Tensor loss = torch::stable::new_empty(pred, shape, wide);
-  Tensor grad = torch::stable::empty_like(pred);
+  Tensor grad = room(pred, pred.sizes());
   if (type == ScalarType::Double) {
     run<double>(pred, target, tau, kappa, loss, grad);
   } else if (type == ScalarType::Float) {
