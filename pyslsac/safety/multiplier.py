@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 MultiplierOptimizer = Literal["sgd", "adam"]
+ADAM: Any = dict(beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.0, amsgrad=False)  # as torch.optim.Adam is by default
 
 
 class Multiplier:
@@ -35,17 +36,20 @@ class Multiplier:
             raise ValueError(f"Multiplier: optimizer is {optimizer!r}, wanted 'sgd' or 'adam'")
         self.value = torch.full((runs,), float(init), dtype=torch.float64, device=device)
         self.maximum = torch.full_like(self.value, math.inf if maximum is None else maximum)
-        self.optimizer: torch.optim.Optimizer
-        if optimizer == "sgd":
-            self.optimizer = torch.optim.SGD([self.value], lr=lr, maximize=True)
-        else:
-            self.optimizer = torch.optim.Adam([self.value], lr=lr, maximize=True, fused=True)
+        self.lr, moments = lr, 2 if optimizer == "adam" else 0
+        self.moments = [torch.zeros_like(self.value) for _ in range(moments)]  # Adam's, of the violation
+        self.moves = torch.zeros((), device=device)
 
     def ascend(self, violation: Tensor, steps: int = 1) -> None:
         """`steps` moves along `violation` [R] = J - d; where it is NaN, nothing known yet, the gradient is zero."""
-        self.value.grad = violation.to(self.value).nan_to_num(nan=0.0)
+        gradient = violation.to(self.value).nan_to_num(nan=0.0)
         for _ in range(steps):
-            self.optimizer.step()
+            self.moves += 1
+            if self.moments:
+                mean, square, moved = [self.moments[0]], [self.moments[1]], [self.value]
+                torch._fused_adam_(moved, [gradient], mean, square, [], [self.moves], lr=self.lr, maximize=True, **ADAM)
+            else:
+                self.value.add_(gradient, alpha=self.lr)
             self.value.clamp_(min=0.0).clamp_(max=self.maximum)
 
     def move_maximum(self, maximum: Tensor) -> None:
@@ -53,13 +57,14 @@ class Multiplier:
         self.maximum.copy_(torch.where(maximum.isfinite(), maximum, self.maximum))
 
     def state_dict(self) -> dict[str, Any]:
-        state = {"value": self.value.clone(), "maximum": self.maximum.clone()}
-        return state | {"optimizer": copy.deepcopy(self.optimizer.state_dict())}
+        state = {name: getattr(self, name).clone() for name in ("value", "maximum", "moves")}
+        return state | {"moments": [moment.clone() for moment in self.moments]}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.value.copy_(state["value"])
-        self.maximum.copy_(state["maximum"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        for name in ("value", "maximum", "moves"):
+            getattr(self, name).copy_(state[name])
+        for moment, saved in zip(self.moments, state["moments"], strict=True):
+            moment.copy_(saved)
 
 
 class LogMultiplier:

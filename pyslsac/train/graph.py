@@ -16,7 +16,7 @@ import functools
 import logging
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -25,6 +25,11 @@ from pyslsac.data import Batch
 
 Metrics = dict[str, Tensor]
 Replay = Callable[[Batch], Metrics]
+ONE_BY_ONE = {  # on a CPU the first are loops over the second
+    torch.ops.aten._foreach_mul_.List: torch.ops.aten.mul_.Tensor,
+    torch.ops.aten._foreach_add_.Scalar: torch.ops.aten.add_.Scalar,
+    torch.ops.aten._foreach_lerp_.Scalar: torch.ops.aten.lerp_.Scalar,
+}
 RECORDINGS = 8  # at most: batches of ever new shapes are not worth one each
 
 EFFECTS = torch.library.Library("pyslsac_graph", "DEF")
@@ -92,10 +97,7 @@ def traced(agent: Any, batch: Batch) -> tuple[Replay, Metrics]:
 
     module = make_fx(update)(*tensors_of(batch))
     for node in reversed(module.graph.nodes):
-        if str(node.target).startswith("profiler"):
-            module.graph.erase_node(node)
-        elif isinstance(node.target, torch._ops.OpOverload) and re.search(r"!\)\[", str(node.target._schema)):
-            node.target = with_effects(node.target)
+        _suit(node)
     module.recompile()
     graph = _interpreted(module, tensors_of(batch))
     names = list(metrics)
@@ -111,9 +113,28 @@ def traced(agent: Any, batch: Batch) -> tuple[Replay, Metrics]:
     return replay, {name: value.detach() for name, value in metrics.items()}
 
 
+def _suit(node: torch.fx.Node) -> None:
+    """Change `node` for torch's interpreter, which sees no writes to lists of tensors and would drop such a call."""
+    graph, name = node.graph, str(node.target)
+    if name.startswith("profiler"):
+        graph.erase_node(node)
+    elif node.target is torch.ops.aten.detach.default:  # nothing here has a gradient
+        node.replace_all_uses_with(node.all_input_nodes[0])
+        graph.erase_node(node)
+    elif node.target in ONE_BY_ONE:
+        tensors, *arguments = cast(Any, node.args)
+        for i, tensor in enumerate(tensors):
+            others = [each[i] if isinstance(each, (list, tuple)) else each for each in arguments]
+            with graph.inserting_before(node):
+                graph.call_function(ONE_BY_ONE[node.target], (tensor, *others), node.kwargs)
+        graph.erase_node(node)
+    elif isinstance(node.target, torch._ops.OpOverload) and re.search(r"!\)\[", str(node.target._schema)):
+        node.target = with_effects(node.target)
+
+
 @functools.cache
 def with_effects(op: torch._ops.OpOverload) -> torch._ops.OpOverload:
-    """`op`, which writes to lists of tensors, for the interpreter: it sees no such writes and would drop the call."""
+    """`op`, which writes to lists of tensors, under a name by which the interpreter keeps its calls."""
     name = op.name().replace("::", "_").replace(".", "_")
     arguments = re.sub(r"\(\w+!\)", "", str(op._schema).split("(", 1)[1].rsplit(" -> ", 1)[0])
     EFFECTS.define(f"{name}({arguments} -> ()", alias_analysis="CONSERVATIVE")
