@@ -36,7 +36,7 @@ def stems(pattern: str, *besides: str) -> set[str]:
 OPS = stems("pyslsac/ops/*.py", "_library")
 AGENTS = stems("pyslsac/agents/*.py", "base")
 BENCHES = ("update", "envs", "training")  # of more than one op
-HOST_OPS = {"perceptron"}  # on CUDA they are their references: matrix products, which cuBLAS does best
+HOST_OPS = {"adam", "perceptron"}  # on CUDA they are their references: torch has the kernels, fused Adam and cuBLAS
 OP_FILES = (
     "csrc/{}.h",
     "csrc/cpu/{}.cpp",

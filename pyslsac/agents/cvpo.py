@@ -133,7 +133,7 @@ class CVPO(Agent):
             return self.actor.mode(obs)
         self.counters["acts"] += 1
         noise = self.normals((obs.shape[1], self.spec.act_dim), stream=0, step=self.counters["acts"])
-        return self.actor(obs, noise)[0]
+        return self.actor.sample(obs, noise)
 
     def update(self, batch: Batch) -> Metrics:
         """One minibatch of Algorithm 1: critics, E-step, M-step, targets; docs/cvpo.md has the formulas."""

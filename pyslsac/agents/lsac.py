@@ -104,7 +104,7 @@ class LSAC(Agent):
             return self.actor.mode(obs)
         self.counters["acts"] += 1
         noise = self.normals((obs.shape[1], self.spec.act_dim), stream=0, step=self.counters["acts"])
-        return self.actor(obs, noise)[0]
+        return self.actor.sample(obs, noise)
 
     def update(self, batch: Batch) -> Metrics:
         """One minibatch: every critic towards its pair's target, then policy, entropy coefficient and targets."""

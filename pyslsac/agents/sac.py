@@ -89,7 +89,7 @@ class SAC(Agent):
             return self.actor.mode(obs)
         self.counters["acts"] += 1
         noise = self.normals((obs.shape[1], self.spec.act_dim), stream=0, step=self.counters["acts"])
-        return self.actor(obs, noise)[0]
+        return self.actor.sample(obs, noise)
 
     def draw(self, batch_size: int) -> tuple[Tensor, Tensor]:
         """Standard normals [R, B, A] behind a' ~ π(·|s') and a ~ π(·|s) of the next update."""

@@ -51,6 +51,11 @@ class TanhGaussian(nn.Module):
         mean, log_std = self.network(obs).chunk(2, dim=-1)
         return mean, log_std.clamp(*LOG_STD_RANGE)
 
+    def sample(self, obs: Tensor, noise: Tensor) -> Tensor:
+        """`forward`'s action [R, B, A] alone."""
+        mean, log_std = self.latent(obs)
+        return torch.tanh(mean + log_std.exp() * noise)
+
     def mode(self, obs: Tensor) -> Tensor:
         """The deterministic action tanh(mean(s)) [R, B, A]."""
         return torch.tanh(self.latent(obs)[0])

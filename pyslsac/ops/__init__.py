@@ -1,6 +1,7 @@
 """Ops that run compiled on CPU and CUDA, and on a plain-torch reference everywhere else."""
 
 from pyslsac.ops._library import backend
+from pyslsac.ops.adam import adam_
 from pyslsac.ops.asgld import asgld_
 from pyslsac.ops.langevin_chain import Chain, QGroup, action_grad, langevin_chain
 from pyslsac.ops.langevin_step import langevin_step, langevin_step_
@@ -13,6 +14,7 @@ __all__ = [
     "Chain",
     "QGroup",
     "action_grad",
+    "adam_",
     "asgld_",
     "backend",
     "langevin_chain",

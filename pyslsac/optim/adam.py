@@ -1,4 +1,4 @@
-"""Adam, as torch's fused form computes it, without the wrapper that takes longer than the step of a small network."""
+"""Adam, as torch's fused form computes it, clipped and stepped in one call."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
+from pyslsac.ops import adam_
+
 
 class Adam(torch.optim.Adam):
     """torch.optim.Adam(params, lr, weight_decay=..., fused=True) in numbers, options and state (Kingma & Ba 2015).
 
-    `step` looks up each parameter's state and makes the one fused call: no profiler records, no hooks, no sorting of
+    `step` looks up each parameter's state and calls `pyslsac.ops.adam_`: no profiler records, no hooks, no sorting of
     tensors by device, since all parameters of an optimizer here share one.
     """
 
@@ -18,17 +20,18 @@ class Adam(torch.optim.Adam):
         super().__init__(params, lr=lr, weight_decay=weight_decay, maximize=maximize, fused=True)
 
     @torch.no_grad()
-    def step(self) -> None:  # type: ignore[override]  # torch's takes a closure: here one is a TypeError
-        """Move every parameter that has a gradient, as its `grad` stands."""
+    def step(self, *, grad_norm: float | None = None) -> None:  # type: ignore[override]  # a closure is a TypeError
+        """Move every parameter that has a gradient, as its `grad` stands.
+
+        With `grad_norm` the gradients of each run, parameters' leading axis, are clipped in place to that norm first,
+        the norm being taken over all tensors of a param group.
+        """
         for group in self.param_groups:
             params, grads, means, squares, steps = [list[Tensor]() for _ in range(5)]
             self._init_group(group, params, grads, means, squares, [], steps)
             if params:
-                beta1, beta2 = group["betas"]
-                options = {name: group[name] for name in ("lr", "weight_decay", "eps", "maximize")}
-                torch._foreach_add_(steps, 1)
-                torch._fused_adam_(
-                    params, grads, means, squares, [], steps, beta1=beta1, beta2=beta2, amsgrad=False, **options
-                )
+                options = {name: group[name] for name in ("lr", "betas", "weight_decay", "eps", "maximize")}
+                runs = 1 if grad_norm is None else len(params[0])
+                adam_(params, grads, means, squares, steps, grad_norm=grad_norm, runs=runs, **options)
 
     step.hooked = True  # type: ignore[attr-defined]  # torch's __init__ wraps a step for its profiler unless this is set

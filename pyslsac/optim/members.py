@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pyslsac.optim.minimise import Metrics, clip_runs
+from pyslsac.ops.adam import clip_runs
+from pyslsac.optim.minimise import Metrics
 
 
 def minimise_members(

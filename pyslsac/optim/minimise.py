@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
+
+from pyslsac.ops.adam import clip_runs
+from pyslsac.optim.adam import Adam
 
 Metrics = dict[str, Tensor]
 
@@ -24,18 +25,10 @@ def minimise(
     for parameter in parameters:
         parameter.grad = None
     torch.autograd.backward(loss.sum(), inputs=parameters)
+    if isinstance(optimizer, Adam):
+        optimizer.step(grad_norm=grad_norm)
+        return metrics
     if grad_norm is not None:
         clip_runs([p.grad for p in parameters if p.grad is not None], grad_norm)
     optimizer.step()
     return metrics
-
-
-def clip_runs(grads: Sequence[Tensor], grad_norm: float) -> Tensor:
-    """Scale each run's slice of `grads` (leading axis R) in place to norm <= grad_norm; returns the old norms [R].
-
-    scale = min(1, grad_norm / (norm + 1e-6)), as torch.nn.utils.clip_grad_norm_ has it, one norm a run.
-    """
-    norms = torch.cat([grad.flatten(1) for grad in grads], dim=1).norm(dim=1)  # [R]
-    scale = (grad_norm / (norms + 1e-6)).clamp(max=1.0)
-    torch._foreach_mul_(list(grads), [scale.view(-1, *[1] * (grad.dim() - 1)) for grad in grads])
-    return norms

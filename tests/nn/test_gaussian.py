@@ -20,6 +20,7 @@ def test_the_density_is_the_change_of_variables():
     expected = (normal.log_prob(torch.atanh(action)) - torch.log(1 - action.square())).sum(-1)
     torch.testing.assert_close(log_prob, expected, rtol=1e-8, atol=1e-8)
     torch.testing.assert_close(actor.mode(obs), torch.tanh(mean))
+    assert torch.equal(actor.sample(obs, noise), action)
 
 
 def test_the_density_integrates_to_one():
