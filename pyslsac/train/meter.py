@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -28,7 +29,7 @@ class Meter:
         """The runs that reported a NaN or an infinity since the last `read`, and in which metrics."""
         bad: dict[int, list[str]] = {}
         for names, sums in self.sums.items():
-            if not torch.isfinite(sums).all():
+            if not math.isfinite(sums.sum().item()):  # one number to look at, where all is well
                 for run, metric in torch.isfinite(sums).logical_not().nonzero().tolist():
                     bad.setdefault(run, []).append(names[metric])
         return bad
@@ -55,11 +56,12 @@ class Meter:
 
 
 class Clock:
-    """Seconds by activity since the last `read`."""
+    """Seconds by activity since the last `read`, and since the clock was made."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
-        self.started = time.perf_counter()
+        self.totals: dict[str, float] = {}
+        self.started = self.made = time.perf_counter()
 
     @contextmanager
     def time(self, column: str) -> Iterator[None]:
@@ -67,7 +69,9 @@ class Clock:
         try:
             yield
         finally:
-            self.seconds[column] = self.seconds.get(column, 0.0) + time.perf_counter() - start
+            passed = time.perf_counter() - start
+            for sums in (self.seconds, self.totals):
+                sums[column] = sums.get(column, 0.0) + passed
 
     def read(self) -> tuple[dict[str, float], float]:
         """The seconds of each activity, and all seconds since the last `read`."""
@@ -75,3 +79,11 @@ class Clock:
         seconds, total = self.seconds, now - self.started
         self.seconds, self.started = {}, now
         return seconds, total
+
+    def split(self) -> str:
+        """Where the time since the clock was made went: "Time 90.0 s: update 80 %, act 15 %, other 5 %"."""
+        whole = time.perf_counter() - self.made
+        parts = {column.removeprefix("Time/").lower(): seconds for column, seconds in self.totals.items()}
+        parts["other"] = whole - sum(parts.values())
+        shares = sorted(((seconds / whole, name) for name, seconds in parts.items()), reverse=True)
+        return f"Time {whole:,.1f} s: {', '.join(f'{name} {share:.0%}'.replace('%', ' %') for share, name in shares)}"

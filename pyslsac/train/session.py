@@ -78,6 +78,7 @@ class Session:
         for place, run in enumerate(self.files):
             run.count(self.loop, place)
             run.record.set(status=status)
+        self.display.say(self.loop.clock.split())
 
     def _interrupt(self, signum: int) -> None:
         self.save()

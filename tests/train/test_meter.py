@@ -49,3 +49,17 @@ def test_clock():
         pass
     seconds, total = clock.read()
     assert 0 < seconds["x"] < total and clock.read()[0] == {}
+
+
+def test_a_clock_says_where_the_time_went(monkeypatch):
+    now = iter([0.0, 10.0, 70.0, 70.0, 72.0, 80.0, 80.0, 88.0, 100.0])
+    monkeypatch.setattr("pyslsac.train.meter.time.perf_counter", lambda: next(now))
+    clock = Clock()
+    with clock.time("Time/Update"):
+        pass
+    with clock.time("Time/Act"):
+        pass
+    clock.read()  # an epoch ends: the split goes on
+    with clock.time("Time/Update"):
+        pass
+    assert clock.split() == "Time 100.0 s: update 68 %, other 30 %, act 2 %"
