@@ -71,6 +71,8 @@ class Train:
     """Where the environment's info holds the cost."""
     eager: Annotated[bool | None, option("BOOL", "False")] = None
     """Make every update by its Python, for a profiler or a debugger, instead of replaying recorded ones."""
+    faithful: Annotated[bool | None, option("BOOL", "False")] = None
+    """Learn from each step at once, in the strict order of the papers, instead of updating while environments step."""
     env: Annotated[Any, Suppress] = None
     """Further arguments of make_vec, a mapping; YAML only."""
     eval_every: Annotated[int | None, option("N", 10)] = None

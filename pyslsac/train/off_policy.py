@@ -2,7 +2,8 @@
 
 Always in this order: act with the present weights, start the environments, update on the replay as it stands, wait for
 the environments, store. What the environments return is therefore learnt from one vector step later, always, however
-fast either side is; so a run gives the same numbers on a slow and on a fast machine.
+fast either side is; so a run gives the same numbers on a slow and on a fast machine. `faithful` has the order of the
+algorithms' boxes instead, in which nothing overlaps: act, wait, store, update.
 """
 
 from __future__ import annotations
@@ -34,9 +35,10 @@ class OffPolicy:
         num_envs: int,
         *,
         eager: bool = False,
+        faithful: bool = False,
     ) -> None:
         self.agent, self.replay, self.venv = agent, replay, venv
-        self.eager = eager
+        self.eager, self.faithful = eager, faithful
         self.learn = self._learn()
         self.config = agent.config
         self.seeds, self.num_envs = list(seeds), num_envs
@@ -58,8 +60,9 @@ class OffPolicy:
             self.agent.observe(self._tensor(obs))
             self.action = self._act(obs)
             self.venv.step_async(self._all(np.nan_to_num(self.action)))  # a failed run must not break its environment
-        with self.clock.time("Time/Update"):
-            self._update()
+        before = self.env_steps
+        if not self.faithful:
+            self._update(before)
         with self.clock.time("Time/Wait"):
             self.obs, reward, terminated, truncated, info = self.venv.step_wait()
         with self.clock.time("Time/Store"):
@@ -72,6 +75,8 @@ class OffPolicy:
                 self.agent.record_episode(run, total)
             self.agent.after_env_steps(self.num_envs)
             self.env_steps += self.num_envs
+        if self.faithful:
+            self._update(before)
 
     def _act(self, obs: np.ndarray) -> np.ndarray:
         if self.env_steps < self.config.start_steps:
@@ -90,22 +95,23 @@ class OffPolicy:
     def _learn(self) -> Callable[[Batch], Metrics]:
         return self.agent.update if self.eager else Graph(self.agent)
 
-    def _update(self) -> None:
-        for batch in self._minibatches():
-            self.meter.add(self.learn(batch))
-            self.updates += 1
+    def _update(self, steps: int) -> None:
+        with self.clock.time("Time/Update"):
+            for batch in self._minibatches(steps):
+                self.meter.add(self.learn(batch))
+                self.updates += 1
 
-    def _minibatches(self) -> Iterator[Batch]:
-        """What is to be learnt from now.
+    def _minibatches(self, steps: int) -> Iterator[Batch]:
+        """What is to be learnt from in the vector step that `steps` environment steps have gone before.
 
         Updates are due per environment step after the random ones, and fractions add up over the vector steps; or, with
         iterations, in a pass over the replay whenever one is full.
         """
-        config, steps = self.config, self.env_steps
+        config, stored = self.config, self.env_steps
         if self.replay.size == 0:
             return
         if config.iteration_steps:
-            if steps // config.iteration_steps > (steps - self.num_envs) // config.iteration_steps:
+            if stored // config.iteration_steps > (stored - self.num_envs) // config.iteration_steps:
                 yield from self.replay.sweep(config.batch_size, config.cost_steps)
         elif steps >= config.start_steps:
             before, rate = steps - config.start_steps, config.updates_per_step

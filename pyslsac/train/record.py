@@ -64,6 +64,7 @@ def facts_of(settings: Settings, seeds: list[int], precision: str) -> dict[str, 
         "seeds": seeds,
         "seed": settings.seed,
         "num_envs": settings.num_envs,
+        "faithful": settings.faithful,
         "threads": torch.get_num_threads(),
         "precision": f"{precision}, float32 matmul {torch.get_float32_matmul_precision()}",
         "device": _device(settings.device),
@@ -77,7 +78,7 @@ def facts_of(settings: Settings, seeds: list[int], precision: str) -> dict[str, 
 
 def differences(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """Those facts that bit-identity depends on and that have changed, in words."""
-    names = ("runs", "num_envs", "threads", "precision", "device", "build", "versions", "processor")
+    names = ("runs", "num_envs", "faithful", "threads", "precision", "device", "build", "versions", "processor")
     old, new = (_flat({name: facts.get(name) for name in names}) for facts in (then, now))
     return [f"{name} was {old.get(name)}, is {new.get(name)}" for name in new | old if old.get(name) != new.get(name)]
 

@@ -62,6 +62,7 @@ def train(
     threads: int | None = None,
     cost_key: str | None = None,
     eager: bool | None = None,
+    faithful: bool | None = None,
     env: Mapping[str, Any] | None = None,
 ) -> TrainResult:
     """Train one run per seed, all in lockstep, and write runs/<algo>/<task>/seed-*; or go on from `resume`.
@@ -69,8 +70,10 @@ def train(
     `steps` counts environment steps per run; `agent` holds fields of the algorithm's config, on top of `preset`; `env`
     further arguments of `make_vec`. `resume` names a run directory or one of its seed folders: what is not given is
     then as recorded (a larger `steps` extends the runs). `eager` makes every update by its Python, for a debugger or a
-    profiler, where off-policy ones are otherwise recorded and replayed; the numbers are the same. `on_epoch(columns)`
-    gets each epoch's row as arrays, one number per run; when it returns False a checkpoint is saved and training stops.
+    profiler, where off-policy ones are otherwise recorded and replayed; the numbers are the same. `faithful` keeps the
+    strict order of the algorithms' boxes, in which a step is learnt from at once and nothing overlaps.
+    `on_epoch(columns)` gets each epoch's row as arrays, one number per run; when it returns False a checkpoint is saved
+    and training stops.
 
     Raises ValueError for what cannot be trained, `TrainingFailed`, `CheckpointError` or the environments'
     `WorkerError` when training breaks off (the last good checkpoint stays), and `Interrupted`, a KeyboardInterrupt,
@@ -83,6 +86,7 @@ def train(
         "threads": threads,
         "cost_key": cost_key,
         "eager": eager,
+        "faithful": faithful,
         "env": dict(env) if env is not None else None,
         "eval_every": eval_every,
         "eval_episodes": eval_episodes,
@@ -134,7 +138,7 @@ def _train(
         if on_policy:
             loop = OnPolicy(agent, replay, venv, seeds, num_envs)
         else:
-            loop = OffPolicy(agent, replay, venv, seeds, num_envs, eager=settings.eager)
+            loop = OffPolicy(agent, replay, venv, seeds, num_envs, eager=settings.eager, faithful=settings.faithful)
         facts = facts_of(settings, seeds, config.precision) | {"task": _sizes(venv)}
         checkpoints = Checkpoints(list(folders.values()))
         states = checkpoints.load(replay) if resumed else None

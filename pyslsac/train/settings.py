@@ -29,6 +29,7 @@ class Settings:
     threads: int = 1
     cost_key: str = "cost"
     eager: bool = False  # every update by its Python, none replayed from a recorded graph
+    faithful: bool = False  # update after each step's transitions are stored, not while the environments step
     eval_every: int = 10  # epochs between evaluations; 0: only the final one
     eval_episodes: int = 10
     final_episodes: int = 30

@@ -78,10 +78,10 @@ class Venv:
         return self.obs(self.time), np.arange(self.count, dtype=float), ended & odd, ended & ~odd, info
 
 
-def new_loop(**fields):
+def new_loop(*, faithful=False, **fields):
     story = []
     agent, replay = Agent(Config(**fields), story), Replay(SPEC, 100, RUNS, seeds=[5, 6])
-    loop = OffPolicy(agent, replay, Venv(story), [5, 6], ENVS, eager=True)
+    loop = OffPolicy(agent, replay, Venv(story), [5, 6], ENVS, eager=True, faithful=faithful)
     loop.reset()
     return loop, story
 
@@ -94,6 +94,31 @@ def test_order_and_lag():
     loop.step()
     assert story == ["observe", "act", "start", *["update"] * ENVS, "wait", ("steps", ENVS)]
     assert loop.env_steps == 2 * ENVS and loop.updates == ENVS
+
+
+def test_the_faithful_order_learns_from_every_step_at_once():
+    loop, story = new_loop(faithful=True, start_steps=ENVS)
+    loop.step()
+    assert story == ["observe", "start", "wait", ("steps", ENVS)]  # a random step
+    del story[:]
+    loop.step()
+    assert story == ["observe", "act", "start", "wait", ("steps", ENVS), *["update"] * ENVS]
+    assert loop.env_steps == 2 * ENVS == loop.updates + ENVS and loop.clock.read()[0].keys() >= {"Time/Update"}
+
+
+def test_faithful_iterations_hold_their_last_step():
+    sizes = []
+    for faithful in (False, True):
+        loop, _ = new_loop(faithful=faithful, iteration_steps=2 * ENVS, batch_size=1)
+        sweep, seen = loop.replay.sweep, []
+        loop.replay.sweep = lambda *args, sweep=sweep, seen=seen, loop=loop: (
+            seen.append((loop.env_steps, loop.replay.size)) or sweep(*args)
+        )
+        for _ in range(4):
+            loop.step()
+        sizes.append((seen, loop.updates))
+    overlapped = [(2 * ENVS, 2 * ENVS)], 2 * ENVS  # as the next step runs
+    assert sizes == [overlapped, ([(2 * ENVS, 2 * ENVS), (4 * ENVS, 4 * ENVS)], 6 * ENVS)]
 
 
 def test_what_is_stored():

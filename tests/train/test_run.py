@@ -71,7 +71,18 @@ def test_a_finished_run_has_nothing_left_to_do(whole):
     assert (whole.seeds[0].out / "progress.csv").read_bytes() == before
 
 
-@pytest.mark.parametrize(("change", "word"), [(dict(threads=2), "threads"), (dict(num_envs=1), "num_envs")])
+def test_the_faithful_order_resumes_to_the_same_bits(whole, tmp_path):
+    one = tiny_run(tmp_path / "one", faithful=True)
+    two = tiny_run(tmp_path / "two", faithful=True, steps=60)
+    two = resume(two.out, steps=120)
+    assert two.seeds[0].exact and rows(one.seeds[0].out)[-1] == rows(two.seeds[0].out)[-1]
+    assert rows(one.seeds[0].out)[-1] != rows(whole.seeds[0].out)[-1]  # of another order
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [(dict(threads=2), "threads"), (dict(num_envs=1), "num_envs"), (dict(faithful=True), "faithful")],
+)
 def test_what_differs_is_said_and_marked(tmp_path, change, word):
     tiny_run(tmp_path / "run", steps=60)
     with pytest.warns(UserWarning, match=f"not bit-identical: .*{word} was"):
