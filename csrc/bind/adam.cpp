@@ -80,6 +80,7 @@ void adam_(Tensors params, Tensors grads, Tensors exp_avgs, Tensors exp_avg_sqs,
 }  // namespace
 
 STABLE_TORCH_LIBRARY_IMPL(pyslsac, CPU, library) { library.impl("adam_", TORCH_BOX(&adam_)); }
+STABLE_TORCH_LIBRARY_IMPL(pyslsac_graph, CPU, library) { library.impl("pyslsac_adam_", TORCH_BOX(&adam_)); }
 
 }  // namespace pyslsac
 

@@ -148,5 +148,8 @@ void asgld_(Tensors params, Tensors grads, Tensors exp_avgs, Tensors exp_avg_sqs
 }  // namespace
 
 STABLE_TORCH_LIBRARY_IMPL(pyslsac, PYSLSAC_KEY, library) { library.impl("asgld_", TORCH_BOX(&asgld_)); }
+#ifndef PYSLSAC_CUDA
+STABLE_TORCH_LIBRARY_IMPL(pyslsac_graph, CPU, library) { library.impl("pyslsac_asgld_", TORCH_BOX(&asgld_)); }
+#endif
 
 }  // namespace pyslsac

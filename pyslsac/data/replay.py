@@ -140,9 +140,11 @@ class Replay:
         self.added, self.draws, self.stride = state["added"], state["draws"], state["stride"]
 
     def _write(self, first: int, rows: Tensor) -> None:
-        end, kept = first + rows.shape[1], min(rows.shape[1], self.capacity)
-        index = torch.arange(end - kept, end, device=self.rows.device) % self.capacity
-        self.rows[:, index] = rows[:, rows.shape[1] - kept :]
+        first += max(0, rows.shape[1] - self.capacity)
+        rows, start = rows[:, -self.capacity :], first % self.capacity
+        whole = min(rows.shape[1], self.capacity - start)  # as many as lie before the ring's end
+        self.rows[:, start : start + whole] = rows[:, :whole]
+        self.rows[:, : rows.shape[1] - whole] = rows[:, whole:]
 
     def _random(self, seed: int) -> np.random.Generator:
         return np.random.Generator(np.random.Philox(key=seed & (2**64 - 1), counter=self.draws << 64))

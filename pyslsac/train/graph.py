@@ -73,7 +73,12 @@ class Graph:
 
 
 def tensors_of(batch: Batch) -> list[Tensor]:
-    return [getattr(batch, field.name) for field in dataclasses.fields(batch)]
+    return [getattr(batch, name) for name in names_of(type(batch))]
+
+
+@functools.cache
+def names_of(kind: type[Batch]) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(kind))
 
 
 def learned_by(agent: Any) -> list[Tensor]:
@@ -134,7 +139,10 @@ def _suit(node: torch.fx.Node) -> None:
 
 @functools.cache
 def with_effects(op: torch._ops.OpOverload) -> torch._ops.OpOverload:
-    """`op`, which writes to lists of tensors, under a name by which the interpreter keeps its calls."""
+    """`op`, which writes to lists of tensors, under a name by which the interpreter keeps its calls.
+
+    Our own compiled ops bring their kernels for these names (`csrc/bind`); the others' calls go through Python.
+    """
     name = op.name().replace("::", "_").replace(".", "_")
     arguments = re.sub(r"\(\w+!\)", "", str(op._schema).split("(", 1)[1].rsplit(" -> ", 1)[0])
     EFFECTS.define(f"{name}({arguments} -> ()", alias_analysis="CONSERVATIVE")
