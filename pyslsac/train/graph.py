@@ -11,7 +11,6 @@ same operators for every update of one kind (`Agent.kind`).
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import logging
 import re
@@ -73,12 +72,7 @@ class Graph:
 
 
 def tensors_of(batch: Batch) -> list[Tensor]:
-    return [getattr(batch, name) for name in names_of(type(batch))]
-
-
-@functools.cache
-def names_of(kind: Any) -> tuple[str, ...]:  # a type of batch
-    return tuple(field.name for field in dataclasses.fields(kind))
+    return [*vars(batch).values()]
 
 
 def learned_by(agent: Any) -> list[Tensor]:
