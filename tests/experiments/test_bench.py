@@ -146,7 +146,7 @@ def test_the_command_prints_a_table_a_case_and_writes(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("bench asgdl", "there is no op asgdl; known: asgld,"),
+        ("bench asgdl", "there is no op asgdl; known: adam, asgld,"),
         ("bench asgld --quick --threads 0", "threads is 0; wanted at least 1"),
         ("bench asgld --quick --device tpu", "wanted cpu, cuda or cuda:N"),
     ],
