@@ -146,5 +146,23 @@ def test_what_does_not_fit_is_refused(change, message):
         adam_(*made, **options)
 
 
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        (1, lambda t: t[:-1], "grads is 2 long; wanted 3"),
+        (2, lambda t: [*t[:2], t[2][:1]], r"exp_avgs is bfloat16 \[1, 1\] on cpu; wanted as params"),
+        (3, lambda t: [*t[:2], t[2].float()], r"exp_avg_sqs is float32"),
+        (4, lambda t: [*t[:2], torch.zeros(2)], r"steps is float32 \[2\]"),
+    ],
+)
+def test_the_reference_refuses_the_same(place, value, message):
+    made = lists(dtype=torch.bfloat16)  # not compiled
+    made[place] = value(made[place])
+    kept = [p.clone() for p in made[0]]
+    with pytest.raises(RuntimeError, match=f"adam_: {message}"):
+        adam_(*made, lr=0.1, runs=2, grad_norm=1.0)
+    assert all(map(torch.equal, made[0], kept))
+
+
 def test_opcheck():
     torch.library.opcheck(OP, (*lists(), 2, 0.1, 0.9, 0.999, 1e-8, 0.0, 3.0, False))

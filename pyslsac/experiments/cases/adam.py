@@ -9,20 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from pyslsac.experiments.cases import Case
+from pyslsac.experiments.cases.asgld import parameters
 from pyslsac.experiments.timing import Call
 from pyslsac.ops import adam_
 
 TRAFFIC = 36  # bytes a parameter: gradient read twice and written; parameter and two moments read and written
 FLOPS = 16  # a parameter: norm 2, clip 1, moments 7, step 6
 GRAD_NORM = 1e-3  # all are clipped
-
-
-def parameters(shapes: Sequence[tuple[int, ...]], device: torch.device) -> list[nn.Parameter]:
-    """Parameters with gradients."""
-    params = [nn.Parameter(torch.randn(shape, device=device) / 16) for shape in shapes]
-    for param in params:
-        param.grad = torch.randn_like(param) / 1000
-    return params
 
 
 def ours(shapes: Sequence[tuple[int, ...]], device: torch.device, grad_norm: float | None) -> Call:

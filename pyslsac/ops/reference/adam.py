@@ -1,12 +1,12 @@
 """Adam with gradients clipped by each run's norm, from torch's own parts: what `pyslsac::adam_` means."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
-from pyslsac.ops.reference import require
+from pyslsac.ops.reference import describe, require
 
 
 def clip_runs(grads: Sequence[Tensor], grad_norm: float) -> Tensor:
@@ -36,8 +36,7 @@ def adam_(
     maximize: bool,
 ) -> None:
     """One step on every tensor of the lists; `pyslsac.ops.adam_` has the formulas."""
-    for param in params:
-        require(param.dtype == params[0].dtype, "adam_", "params", param, f"all of one dtype, as {params[0].dtype}")
+    check(params, {"grads": grads, "exp_avgs": exp_avgs, "exp_avg_sqs": exp_avg_sqs}, steps, runs)
     if math.isfinite(grad_norm):
         clip_runs([grad.view(runs, -1) for grad in grads], grad_norm)
     torch._foreach_add_(list(steps), 1)
@@ -45,3 +44,20 @@ def adam_(
         list(params), list(grads), list(exp_avgs), list(exp_avg_sqs), [], list(steps), lr=lr, beta1=beta1,
         beta2=beta2, eps=eps, weight_decay=weight_decay, amsgrad=False, maximize=maximize,
     )  # fmt: skip
+
+
+def check(params: Sequence[Tensor], lists: Mapping[str, Sequence[Tensor]], steps: Sequence[Tensor], runs: int) -> None:
+    """Refuse lists that do not fit together (csrc/bind/adam.cpp refuses the same): torch's kernel looks at no shape."""
+    for name, tensors in ({**lists, "steps": steps}).items():
+        require(len(tensors) == len(params), "adam_", name, f"{len(tensors)} long", str(len(params)))
+    require(runs > 0, "adam_", "runs", runs, "at least 1")
+    for param in params:
+        fits = param.dtype == params[0].dtype and param.numel() % runs == 0
+        require(fits, "adam_", "params", param, f"[runs, ...], all of one dtype, as {params[0].dtype}")
+    for name, tensors in lists.items():
+        for param, tensor in zip(params, tensors, strict=True):
+            fits = tensor.dtype == param.dtype and tensor.shape == param.shape and tensor.device == param.device
+            require(fits, "adam_", name, tensor, f"as params: {describe(param)}")
+    for step in steps:
+        fits = step.dtype == torch.float32 and step.numel() == 1
+        require(fits, "adam_", "steps", step, "float32 of one element")
