@@ -19,7 +19,7 @@ float* scratch(int64_t size) {
 // Rows first .. first + rows - 1 of network g, and room for what is kept nowhere.
 struct Visit {
   int64_t g, first, rows;
-  float *panel, *even, *odd, *slope;
+  float *panel, *even, *odd, *slope, *nonzero;
   HOST_DEVICE int64_t row(int64_t batch) const { return g * batch + first; }
   HOST_DEVICE float* in(float* kept, int l, const Perceptron& a) const {  // what layer l keeps of these rows
     return kept ? kept + row(a.batch) * a.layer[l].outputs : l % 2 ? odd : even;
@@ -68,10 +68,15 @@ HOST_DEVICE void forward(const Perceptron& a, const Visit& v) {
     float* out = v.in(layer.out, l, a);
     const bool curved = layer.kind > Layer::relu;
     const Enter sink{out, width, curved ? nullptr : bias, layer.kind == Layer::relu};
-    if (width > 1)
-      by_columns<S>(Rows<const float>{x, layer.inputs}, 1, layer.inputs, weight, width, v.panel, sink, v.rows, width);
-    else
+    const auto multiply = [&](const auto& left) __attribute__((always_inline)) {
+      by_columns<S>(left, 1, layer.inputs, weight, width, v.panel, sink, v.rows, width);
+    };
+    if (width == 1)
       for (int64_t i = 0; i < v.rows; ++i) sink(i, 0, inner<S>(x + i * layer.inputs, weight, layer.inputs));
+    else if (l && a.layer[l - 1].kind == Layer::relu && Nonzero<S>::pays(x, v.rows, layer.inputs, v.nonzero))
+      multiply(Nonzero<S>::find(x, v.rows, layer.inputs, v.nonzero));
+    else
+      multiply(Rows<const float>{x, layer.inputs});
     if (curved) {
       float* slope = layer.slope ? layer.slope + v.row(a.batch) * width : v.slope;
       activate(static_cast<Activation>(layer.kind), out, bias, out, slope, v.rows, width);
@@ -103,12 +108,13 @@ HOST_DEVICE void backward(const Perceptron& a, const Visit& v) {
     const int64_t inputs = layer.inputs, width = layer.outputs;
     float* to = l ? v.in(a.layer[l - 1].grad, l - 1, a) : a.x_grad + v.row(a.batch) * inputs;
     const Leave sink = l ? leave(l - 1, to) : Leave{to, inputs, nullptr, nullptr};
-    const Rows<const float> left{grad, width};
     const float* weight = layer.weight + v.g * inputs * width;
-    if (width > 1)
-      by_rows<S>(left, width, weight, v.panel, sink, v.rows, inputs);
-    else
+    if (width == 1)
       for (int64_t i = 0; i < v.rows; ++i) scaled<S>(grad[i], weight, inputs, sink, i);
+    else if (layer.kind == Layer::relu && Nonzero<S>::pays(grad, v.rows, width, v.nonzero))
+      by_rows<S>(Nonzero<S>::find(grad, v.rows, width, v.nonzero), width, weight, v.panel, sink, v.rows, inputs);
+    else
+      by_rows<S>(Rows<const float>{grad, width}, width, weight, v.panel, sink, v.rows, inputs);
     grad = to;
   }
 }
@@ -156,11 +162,11 @@ HOST_DEVICE void pass(const Perceptron& a, int64_t begin, int64_t end) {
   int64_t width = a.layer[0].inputs;
   for (int l = 0; l < a.layers; ++l) width = std::max(width, a.layer[l].outputs);
   const int64_t panel = (width + a.block) * Lanes<S>::kPanel, rows = a.block * width;
-  float *const memory = scratch(panel + 3 * rows), *const data = memory + panel;
+  float *const memory = scratch(panel + 3 * rows + Nonzero<S>::size(a.block, width)), *const data = memory + panel;
   for (int64_t unit = begin; unit < end; ++unit) {
     const int64_t first = unit % cpu::blocks(a) * a.block;
-    const Visit v{unit / cpu::blocks(a), first,          std::min(a.block, a.batch - first), memory, data,
-                  data + rows,           data + 2 * rows};
+    const Visit v{unit / cpu::blocks(a), first,          std::min(a.block, a.batch - first), memory, data, data + rows,
+                  data + 2 * rows,       data + 3 * rows};
     if constexpr (kForward)
       forward<S>(a, v);
     else

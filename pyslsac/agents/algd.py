@@ -138,9 +138,12 @@ class ALGD(Agent):
 
     def chain(self, obs: Tensor, noise: Tensor) -> list[Tensor]:
         """The policy's actions [R, B, A] after every level's move, element 0 the one that it takes."""
-        if not self.boxed:
-            return sampling.reverse_perceptron(obs, noise, self.levels, *self.actor.tensors(), self.compute)
-        return sampling.reverse(lambda x, k: self.actor(obs, x, k) * self.units[k], noise, self.levels, boxed=True)
+
+        def score(action: Tensor, level: int) -> Tensor:
+            found = self.actor(obs, action, level)
+            return found * self.units[level] if self.boxed else found
+
+        return sampling.reverse(score, noise, self.levels, boxed=self.boxed)
 
     def draw(self, batch_size: int) -> sampling.DiffusionDraws:
         """The random numbers of the next update."""

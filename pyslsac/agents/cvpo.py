@@ -33,7 +33,7 @@ from torch import Tensor
 
 from pyslsac.agents.base import Agent, Device, OffPolicyConfig, check_range
 from pyslsac.data import Batch, Spec
-from pyslsac.nn import Ensemble, TanhGaussian, action_values
+from pyslsac.nn import Ensemble, TanhGaussian
 from pyslsac.optim import Adam, Metrics, TrustRegion, minimise, polyak_update
 from pyslsac.safety import Dual, budget
 
@@ -183,8 +183,9 @@ class CVPO(Agent):
             reward, cost = self.critics, self.cost_critics
         mean, log_std = self.target_actor.latent(obs)
         action = torch.tanh(mean.unsqueeze(2) + log_std.exp().unsqueeze(2) * noise)  # [R, B, K, A]
-        values = action_values(reward, obs, action).amin(1), action_values(cost, obs, action).amax(1)
-        q = torch.stack(values, dim=1).double()  # [R, 2, B, K]
+        x = torch.cat([obs.unsqueeze(2).expand(*action.shape[:3], -1), action], dim=-1).flatten(1, 2)  # [R, B K, S + A]
+        values = torch.stack([reward(x).amin(1), cost(x).amax(1)], dim=1)  # [R, 2, B K, 1]
+        q = values.double().view(self.runs, 2, *action.shape[1:3])  # [R, 2, B, K]
         found = self.dual.fit(q)
         w = found.w.to(noise).unsqueeze(2)  # [R, B, 1, K]
         metrics = {"Dual/KL": found.kl, "Dual/Cost": found.cost, "Value/cost_critic": q[:, 1].mean((1, 2))}

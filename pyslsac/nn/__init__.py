@@ -1,6 +1,5 @@
 """Networks, stacked over runs and ensemble members; no learning here."""
 
-from pyslsac.nn.action_values import action_values
 from pyslsac.nn.deterministic import Deterministic
 from pyslsac.nn.ensemble import Ensemble, StackedLinear
 from pyslsac.nn.fisher import fisher_product
@@ -22,7 +21,6 @@ __all__ = [
     "ScoreNetwork",
     "StackedLinear",
     "TanhGaussian",
-    "action_values",
     "fisher_product",
     "flat",
     "frozen",

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from pyslsac.nn.ensemble import Ensemble, StackedLinear
+from pyslsac.nn.ensemble import Ensemble
 
 
 class ScoreNetwork(nn.Module):
@@ -42,8 +42,3 @@ class ScoreNetwork(nn.Module):
             chosen = level.unsqueeze(-1) == torch.arange(self.table.shape[1], device=level.device)  # [R, B, K]
             embedded = torch.bmm(chosen.to(self.table.dtype), self.table)
         return self.network(torch.cat([obs, action, embedded], dim=-1))
-
-    def tensors(self) -> tuple[Tensor, list[Tensor]]:
-        """The table, and weight and bias of every layer in turn: what a chain of scores is computed from at once."""
-        layers = [layer for layer in self.network.layers if isinstance(layer, StackedLinear)]
-        return self.table, [tensor for layer in layers for tensor in (layer.weight, layer.bias)]

@@ -1,6 +1,6 @@
 """Samplers of actions from what critics say of them."""
 
-from pyslsac.sampling.diffusion import NoiseLevels, reverse, reverse_perceptron, variance_exploding, within_box
+from pyslsac.sampling.diffusion import NoiseLevels, reverse, variance_exploding, within_box
 from pyslsac.sampling.langevin import Schedule, annealed, climb, constant, sample
 from pyslsac.sampling.pullback import values_and_pullback
 from pyslsac.sampling.score_target import (
@@ -20,7 +20,6 @@ __all__ = [
     "climb",
     "constant",
     "reverse",
-    "reverse_perceptron",
     "sample",
     "score_points",
     "score_target",

@@ -7,8 +7,8 @@ formulas are those of ALGD's released code.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -65,70 +65,3 @@ def within_box(x: Tensor, score: Tensor, sigma: Tensor | float) -> Tensor:
     """
     variance = sigma**2
     return ((x + variance * score).clamp(-1.0, 1.0) - x) / variance
-
-
-def reverse_perceptron(
-    obs: Tensor, noise: Tensor, levels: NoiseLevels, table: Tensor, layers: Sequence[Tensor], compute: torch.dtype
-) -> list[Tensor]:
-    """`reverse` in latent space for a score that is a ReLU perceptron of [obs, action, table[level]].
-
-    Differentiable by table [R, K, embedding] and layers, W [R, in, out] and b [R, out] in turn; only the last action
-    carries a gradient. The first layer's share of obs and table is computed once a call and not once a level, and every
-    weight's gradient is one product over all levels. Hidden layers are computed in `compute`.
-    """
-    action, path = _LatentChain.apply(obs, noise, levels, compute, table, *layers)
-    return [action, *path.unbind(1)[1:]]
-
-
-class _LatentChain(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any, obs: Tensor, noise: Tensor, levels: NoiseLevels, compute: torch.dtype, table: Tensor, *layers: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        wide, widths = obs.dtype, (obs.shape[-1], noise.shape[-1], table.shape[-1])
-        weights = [w.to(compute) for w in layers[:-2:2]] + [layers[-2]]
-        biases = [b.to(compute).unsqueeze(1) for b in layers[1:-2:2]] + [layers[-1].unsqueeze(1)]
-        of_obs, of_action, of_level = weights[0].split(widths, 1)
-        base = torch.baddbmm(biases[0], obs.to(compute), of_obs)  # [R, B, W]
-        shift = torch.bmm(table.to(compute), of_level)  # [R, K, W]
-        x, path, kept = noise[:, 0], [], []
-        action = x.tanh()
-        for k in reversed(range(len(levels.sigma))):
-            hidden = [(base + shift[:, k].unsqueeze(1)).baddbmm_(action.to(compute), of_action).relu_()]
-            for weight, bias in zip(weights[1:-1], biases[1:-1], strict=True):
-                hidden.append(torch.baddbmm(bias, hidden[-1], weight).relu_())
-            kept.append((action, *hidden))
-            score = torch.baddbmm(biases[-1], hidden[-1].to(wide), weights[-1])
-            x = torch.add(x, score, alpha=levels.gain[k])
-            if k:
-                x.add_(noise[:, k], alpha=levels.gain[k] ** 0.5)
-            action = x.tanh()
-            path.append(action)
-        ctx.levels, ctx.kept, ctx.weights = levels, kept[::-1], (of_action, of_level, *weights[1:])
-        ctx.save_for_backward(obs, table, action)
-        stacked = torch.stack(path[::-1], 1)  # [R, K, B, A]
-        ctx.mark_non_differentiable(stacked)
-        return action, stacked
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
-        (obs, table, action), (of_action, of_level, *weights) = ctx.saved_tensors, ctx.weights
-        wide, slopes = grad.dtype, []
-        grad = grad * (1 - action.square())  # by x after level k
-        for k, (action, *hidden) in enumerate(ctx.kept):  # from the last move back to the first
-            back = [grad * ctx.levels.gain[k]]
-            for weight, h in zip(reversed(weights), reversed(hidden), strict=True):
-                back.append(torch.ops.aten.threshold_backward(torch.bmm(back[-1], weight.mT).to(h.dtype), h, 0))
-            slopes.append(back[::-1])  # by the sums of layer 1, ..., by the score
-            if k + 1 < len(ctx.kept):
-                grad = grad + torch.bmm(back[-1], of_action.mT).to(wide) * (1 - action.square())
-        inputs, sums = ([torch.cat(parts, 1) for parts in zip(*each, strict=True)] for each in (ctx.kept, slopes))
-        first = torch.stack([back[0].sum(1) for back in slopes], 1)  # [R, K, W]
-        over_levels = torch.stack([back[0] for back in slopes]).sum(0)
-        parts = (obs, over_levels), (inputs[0], sums[0]), (table, first)
-        by_first = torch.cat([torch.bmm(x.to(of_level.dtype).mT, y) for x, y in parts], 1)
-        grads = [by_first.to(wide), first.sum(1).to(wide)]
-        for x, y in zip(inputs[1:], sums[1:], strict=True):
-            grads += [torch.bmm(x.to(y.dtype).mT, y).to(wide), y.sum(1).to(wide)]
-        return None, None, None, None, torch.bmm(first, of_level.mT).to(wide), *grads

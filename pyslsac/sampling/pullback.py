@@ -1,4 +1,4 @@
-"""Values of an ensemble of Q-perceptrons and their gradient by the action, without autograd."""
+"""Values of an ensemble of Q-perceptrons and their gradient by the action."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from pyslsac.ops import QGroup
-from pyslsac.ops.reference.langevin_chain import ACTIVATIONS, BACKWARD
+from pyslsac.ops import QGroup, perceptron
 
 
 def values_and_pullback(
@@ -16,27 +15,22 @@ def values_and_pullback(
 ) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
     """Q [R, E, B] of a group's members at (obs, action), and the function weights [R, E, B] -> Σ_e weights_e ∇_a Q_e.
 
-    So a gradient by a value made of the members, a spread for one, costs no autograd graph and no second pass:
-    pullback(∂ value / ∂ Q) [R, B, A]. obs [R, B, S], action [R, B, A]; hidden layers are computed in `compute`.
+    So a gradient by a value made of the members, a spread for one, costs no second pass: pullback(∂ value / ∂ Q)
+    [R, B, A], as often as wanted. obs [R, B, S], action [R, B, A]; hidden layers are computed in `compute`.
     """
-    act, back = list(ACTIVATIONS).index(group.activation), group.weights[0].dtype
-    members, first = group.weights[0].shape[1], group.weights[0].flatten(0, 1)
-    *hidden, out = [
-        (w.flatten(0, 1), b.flatten(0, 1).unsqueeze(1)) for w, b in zip(group.weights, group.biases, strict=True)
-    ]
-    x = torch.cat([obs, action], -1).unsqueeze(1).expand(-1, members, -1, -1).contiguous().flatten(0, 1)  # [R E, B, in]
-    sums = []
-    for weight, bias in hidden:
-        sums.append(torch.baddbmm(bias.to(compute), x.to(compute), weight.to(compute)))
-        x = ACTIVATIONS[group.activation](sums[-1])
-    values = torch.baddbmm(out[1], x.to(back), out[0]).unflatten(0, (-1, members)).squeeze(-1)
+    weights, biases, wide = group.weights, group.biases, group.weights[0].dtype
+    names: list[str | None] = [group.activation] * (len(weights) - 1)
+    at = action.detach().requires_grad_()
+    with torch.enable_grad():
+        x = torch.cat([obs, at], dim=-1)
+        if compute in (None, wide):
+            q = perceptron(x, weights, biases, [*names, None])
+        else:
+            hidden = ([t.to(compute) for t in some[:-1]] for some in (weights, biases))
+            q = perceptron(perceptron(x.to(compute), *hidden, names).to(wide), weights[-1:], biases[-1:], [None])
+        q = q.squeeze(-1)  # [R, E, B]
 
     def pullback(weights: Tensor) -> Tensor:
-        grad = weights.flatten(0, 1).unsqueeze(-1) * out[0].mT  # [R E, B, W]
-        for depth in reversed(range(len(hidden))):
-            grad = BACKWARD[act](grad.to(sums[depth].dtype), sums[depth])
-            weight = hidden[depth][0] if depth else first[:, obs.shape[-1] :]
-            grad = torch.bmm(grad, weight.to(grad.dtype).mT)
-        return grad.to(back).unflatten(0, (-1, members)).sum(1)
+        return torch.autograd.grad(q, at, weights, retain_graph=True)[0]
 
-    return values, pullback
+    return q.detach(), pullback

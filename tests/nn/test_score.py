@@ -13,7 +13,7 @@ def network(runs: int = 2, **options) -> ScoreNetwork:
 def test_the_formula_one_number_at_a_time():
     net = network().double()
     obs, action = torch.randn(2, 4, 3).double(), torch.randn(2, 4, 2).double()
-    table, layers = net.tensors()
+    table, *layers = net.parameters()
     assert table.shape == (2, 5, 4) and [x.shape[1:] for x in layers[::2]] == [(9, 8), (8, 8), (8, 8), (8, 2)]
     for level in (0, 3):
         out = net(obs, action, level)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pyslsac.nn import ScoreNetwork
-from pyslsac.sampling import NoiseLevels, reverse, reverse_perceptron, variance_exploding, within_box
+from pyslsac.sampling import NoiseLevels, reverse, variance_exploding, within_box
 
 
 def test_the_levels_are_the_papers():
@@ -89,29 +89,15 @@ def network(dtype: torch.dtype, levels: int = 5, **options) -> ScoreNetwork:
     return net
 
 
-@pytest.mark.parametrize("levels", [1, 5])
-def test_the_fused_chain_is_the_chain(levels):
-    """Values and every gradient, against autograd through `reverse`."""
-    net, plan = network(torch.float64, levels), variance_exploding(levels)
-    obs, noise = torch.randn(2, 7, 3, dtype=torch.float64), torch.randn(2, levels, 7, 2, dtype=torch.float64)
-    table, layers = net.tensors()
-    ours = reverse_perceptron(obs, noise, plan, table, layers, torch.float64)
-    plain = reverse(lambda action, k: net(obs, action, k), noise, plan)
-    weight = torch.randn(2, 7, 2, dtype=torch.float64)
-    assert len(ours) == levels and not any(action.requires_grad for action in ours[1:])
-    for a, b in zip(ours, plain, strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-14)
-    grads = [torch.autograd.grad((path[0] * weight).sum(), [table, *layers]) for path in (ours, plain)]
-    for a, b in zip(*grads, strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-13)
-        assert b.abs().max() > 0
+def chain(net: ScoreNetwork, obs: Tensor, noise: Tensor) -> list[Tensor]:
+    return reverse(lambda action, k: net(obs, action, k), noise, variance_exploding())
 
 
 def test_bfloat16_stays_inside_the_chain():
     exact, rough = network(torch.float32), network(torch.float32, compute=torch.bfloat16)
     obs, noise, ends, grads = torch.randn(2, 7, 3), torch.randn(2, 5, 7, 2), [], []
-    for net, compute in ((exact, torch.float32), (rough, torch.bfloat16)):
-        end = reverse_perceptron(obs, noise, variance_exploding(), *net.tensors(), compute)[0]
+    for net in (exact, rough):
+        end = chain(net, obs, noise)[0]
         grads.append(torch.autograd.grad(end.sum(), list(net.parameters())))
         ends.append(end)
     assert ends[1].dtype == torch.float32 and 0 < (ends[0] - ends[1]).abs().max() < 0.05
@@ -120,11 +106,11 @@ def test_bfloat16_stays_inside_the_chain():
 
 
 def test_runs_and_rows_are_apart():
-    net, plan = network(torch.float64), variance_exploding()
+    net = network(torch.float64)
     obs, noise = torch.randn(2, 4, 3, dtype=torch.float64), torch.randn(2, 5, 4, 2, dtype=torch.float64)
-    whole = reverse_perceptron(obs, noise, plan, *net.tensors(), torch.float64)
+    whole = chain(net, obs, noise)
     changed = noise.clone()
     changed[0, 2, 1] += 1
-    other = reverse_perceptron(obs, changed, plan, *net.tensors(), torch.float64)
+    other = chain(net, obs, changed)
     for k, run, row in itertools.product(range(5), range(2), range(4)):
         assert torch.equal(whole[k][run, row], other[k][run, row]) == ((run, row) != (0, 1) or k > 2)
