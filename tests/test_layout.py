@@ -36,7 +36,7 @@ def stems(pattern: str, *besides: str) -> set[str]:
 OPS = stems("pyslsac/ops/*.py", "_library")
 AGENTS = stems("pyslsac/agents/*.py", "base")
 BENCHES = ("update", "envs", "training")  # of more than one op
-HOST_OPS = {"adam", "perceptron"}  # on CUDA they are their references: torch has the kernels, fused Adam and cuBLAS
+HOST_OPS = {"adam", "estep_dual", "perceptron"}  # on CUDA they are their references: small launches, or torch's kernels
 OP_FILES = (
     "csrc/{}.h",
     "csrc/cpu/{}.cpp",
@@ -125,8 +125,10 @@ JUSTIFIED: dict[str, tuple[int, str]] = {  # file: (lines it may have, why it is
     "csrc/bind/langevin_chain_run.h": (85, "one way through a chain for every backend"),
     "csrc/bind/langevin_chain_unfused.h": (125, "every buffer, product and pass of a group, forward and back"),
     "csrc/cpu/chain_layers.h": (175, "forward and back work in one workspace, for five activations"),
-    "csrc/cpu/perceptron.cpp": (195, "forward, back and the weights' gradients share sinks, scratch and the blocks"),
+    "csrc/cpu/perceptron.cpp": (200, "forward, back and the weights' gradients share sinks, scratch and the blocks"),
     "csrc/cpu/panel.h": (105, "a product by columns, by rows and their edges, all around one packed panel"),
+    "csrc/cpu/nonzero.h": (95, "columns are found, packed and multiplied in one layout"),
+    "csrc/cpu/dual_tables.h": (110, "the sums over a run's tables, around one packing of them"),
     "csrc/bind/perceptron.cpp": (140, "two ops on lists of tensors, each refused by name"),
     "pyslsac/ops/perceptron.py": (130, "two ops, their fakes, and the node of the graph that joins them"),
     "pyslsac/ops/_library.py": (110, "what every op's wrapper shares"),

@@ -31,6 +31,12 @@ struct VectorOf {
   typedef T type __attribute__((vector_size(kBytes)));
 };
 
+template <typename S>
+struct Lanes {
+  using V = typename VectorOf<float, S::kBytes>::type;
+  static constexpr int64_t kVector = S::kBytes / sizeof(float), kPanel = 2 * kVector;
+};
+
 template <typename V, typename T>
 HOST_DEVICE V load(const T* from) {
   V v;

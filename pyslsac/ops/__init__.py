@@ -3,6 +3,7 @@
 from pyslsac.ops._library import backend
 from pyslsac.ops.adam import adam_
 from pyslsac.ops.asgld import asgld_
+from pyslsac.ops.estep_dual import estep_dual
 from pyslsac.ops.langevin_chain import Chain, QGroup, action_grad, langevin_chain
 from pyslsac.ops.langevin_step import langevin_step, langevin_step_
 from pyslsac.ops.perceptron import perceptron
@@ -17,6 +18,7 @@ __all__ = [
     "adam_",
     "asgld_",
     "backend",
+    "estep_dual",
     "langevin_chain",
     "langevin_step",
     "langevin_step_",

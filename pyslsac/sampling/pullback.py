@@ -26,8 +26,8 @@ def values_and_pullback(
         if compute in (None, wide):
             q = perceptron(x, weights, biases, [*names, None])
         else:
-            hidden = ([t.to(compute) for t in some[:-1]] for some in (weights, biases))
-            q = perceptron(perceptron(x.to(compute), *hidden, names).to(wide), weights[-1:], biases[-1:], [None])
+            some, rest = ([t.to(compute) for t in tensors[:-1]] for tensors in (weights, biases))
+            q = perceptron(perceptron(x.to(compute), some, rest, names).to(wide), weights[-1:], biases[-1:], [None])
         q = q.squeeze(-1)  # [R, E, B]
 
     def pullback(weights: Tensor) -> Tensor:

@@ -1,0 +1,92 @@
+// Left factors without the columns that a ReLU made zero.
+#pragma once
+
+#include <algorithm>
+
+#include "simd.h"
+
+namespace pyslsac {
+
+// Rows of ReLU's values or of gradients behind it, tile by tile without the columns that are zero in all rows of a
+// tile: many are, the more so where rows are alike (actions of one state). Left out they change no sum, unless the
+// other factor is not finite. A NaN is not zero.
+template <typename S>
+struct Nonzero {
+  static constexpr int kRows = S::kRows;
+  const float* data;
+  int64_t depth;
+  float* value;             // [tiles, depth, kRows], of each tile its first `count` columns; the last row repeats
+  uint32_t *place, *count;  // [tiles, depth], where a column's row of the panel starts, and [tiles]
+
+  HOST_DEVICE const float* operator[](int64_t i) const { return data + i * depth; }
+
+  HOST_DEVICE static int64_t size(int64_t rows, int64_t depth) {
+    return (rows / kRows + 1) * (depth * (kRows + 1) + 1) + depth;
+  }
+
+  // The bits of a column's elements in tile t together, without their signs: 0 where all are zero.
+  HOST_DEVICE static void gather(const float* const (&row)[kRows], int64_t depth, uint32_t* any) {
+    for (int64_t j = 0; j < depth; ++j) {
+      uint32_t bits = 0;
+      UNROLL for (int i = 0; i < kRows; ++i) bits |= bits_of(row[i][j]);
+      any[j] = bits << 1;
+    }
+  }
+
+  // Whether four tiles of all have so many zero columns that leaving them out saves more than it costs.
+  HOST_DEVICE static bool pays(const float* data, int64_t rows, int64_t depth, float* memory) {
+    if (rows < 2 * kRows) return false;
+    uint32_t* const any = reinterpret_cast<uint32_t*>(memory);
+    int64_t zero = 0;
+    for (int64_t t = 0; t < 4; ++t) {
+      const float* row[kRows];
+      UNROLL for (int i = 0; i < kRows; ++i) row[i] = data + std::min(t * (rows / 4) + i, rows - 1) * depth;
+      gather(row, depth, any);
+      for (int64_t j = 0; j < depth; ++j) zero += !any[j];
+    }
+    return zero > depth / 2;  // an eighth
+  }
+
+  HOST_DEVICE static Nonzero find(const float* data, int64_t rows, int64_t depth, float* memory) {
+    const int64_t tiles = (rows + kRows - 1) / kRows;
+    uint32_t* const place = reinterpret_cast<uint32_t*>(memory + tiles * depth * kRows);
+    const Nonzero found{data, depth, memory, place, place + tiles * depth};
+    uint32_t* const any = found.count + tiles;
+    for (int64_t t = 0; t < tiles; ++t) {
+      const float* row[kRows];
+      UNROLL for (int i = 0; i < kRows; ++i) row[i] = found[std::min(t * kRows + i, rows - 1)];
+      gather(row, depth, any);
+      float* to = found.value + t * depth * kRows;
+      uint32_t count = 0;
+      for (int64_t j = 0; j < depth; ++j) {
+        if (!any[j]) continue;
+        UNROLL for (int i = 0; i < kRows; ++i) to[i] = row[i][j];
+        place[t * depth + count++] = static_cast<uint32_t>(j * Lanes<S>::kPanel);
+        to += kRows;
+      }
+      found.count[t] = count;
+    }
+    return found;
+  }
+};
+
+// sink(i, c, sum_j left[i][j] panel[j][c]) for i < rows and the columns of a panel.
+template <typename S, typename Sink>
+HOST_DEVICE void panel_tiles(const Nonzero<S>& left, int64_t, int64_t depth, const float* panel, const Sink& sink,
+                             int64_t rows) {
+  using V = typename Lanes<S>::V;
+  constexpr int kRows = S::kRows, kLanes = Lanes<S>::kVector;
+  for (int64_t t = 0; t * kRows < rows; ++t) {
+    const float* factor = left.value + t * depth * kRows;
+    const uint32_t* const place = left.place + t * depth;
+    V sum[kRows][2] = {};
+    for (const uint32_t *at = place, *end = place + left.count[t]; at < end; ++at, factor += kRows) {
+      const V x[2] = {load<V>(panel + *at), load<V>(panel + *at + kLanes)};
+      UNROLL for (int i = 0; i < kRows; ++i) UNROLL for (int c = 0; c < 2; ++c) sum[i][c] += factor[i] * x[c];
+    }
+    UNROLL for (int i = 0; i < kRows; ++i) if (t * kRows + i < rows) UNROLL for (int c = 0; c < 2; ++c)
+        sink(t * kRows + i, c * kLanes, sum[i][c]);
+  }
+}
+
+}  // namespace pyslsac
