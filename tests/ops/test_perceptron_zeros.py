@@ -1,0 +1,48 @@
+"""perceptron leaves out units that a ReLU made zero in rows that are alike: the sums are those of all."""
+
+import pytest
+import torch
+
+from pyslsac.ops import perceptron
+from tests.ops.test_perceptron import OP, ROUNDING, agrees, case, to, value_and_grads
+
+
+def dead(args, share, alike, seed=0):
+    """That share of the hidden units is 0 in `alike` rows at a time: an input of each group of rows says which."""
+    x, weights, biases = args
+    generator = torch.Generator().manual_seed(seed)
+    units, groups = weights[0].shape[-1], -(-x.shape[-2] // alike)
+    x[..., :groups] = torch.eye(groups, dtype=x.dtype).repeat_interleave(alike, 0)[: x.shape[-2]]
+    off = torch.rand(groups, units, generator=generator) < share
+    weights[0][..., :groups, :] = torch.where(off, -50.0, 5.0).double()
+    weights[-1] = weights[-1].abs() * off[0].logical_not().double().unsqueeze(-1)  # behind some units no gradient
+    return x, weights, biases
+
+
+@pytest.mark.parametrize("share", [0.05, 0.2, 0.5, 1.0])
+@pytest.mark.parametrize(("batch", "alike"), [(300, 300), (96, 32), (40, 12), (25, 5), (9, 9)])
+def test_units_that_a_relu_made_zero_in_rows_that_are_alike(batch, alike, share):
+    """They are left out of the next product; sums and their order are those of all."""
+    names = ["relu", "relu", None]
+    args = dead(case(batch, (30, 70, 70, 3), names), share, alike)
+    agrees(args, names, 2 * ROUNDING)
+    args, threads, found = to(args, torch.float32), torch.get_num_threads(), []
+    try:
+        for count in (1, 2, 3):
+            torch.set_num_threads(count)
+            found.append(value_and_grads(perceptron, args, names))
+    finally:
+        torch.set_num_threads(threads)
+    assert all(all(map(torch.equal, other, found[0])) for other in found[1:])
+    whole = OP(args[0], *args[1:], [0, 0, -1], False)[0]
+    for row in (0, batch // 2, batch - 9):  # few rows are multiplied with all units
+        few = OP(args[0][:, row : row + 9].contiguous(), *args[1:], [0, 0, -1], False)[0]
+        torch.testing.assert_close(few, whole[:, row : row + 9], rtol=1e-6, atol=1e-5)
+
+
+def test_a_nan_among_units_that_are_zero_stays():
+    names = ["relu", "relu", None]
+    args = to(dead(case(64, (30, 70, 70, 3), names), 0.9, 32), torch.float32)
+    args[0][:, 40, 20] = torch.nan
+    y, *_ = value_and_grads(perceptron, args, names)
+    assert y.isnan().any(-1).nonzero()[:, 1].tolist() == [40, 40] and y[:, 40].isnan().all()
