@@ -134,7 +134,7 @@ JUSTIFIED: dict[str, tuple[int, str]] = {  # file: (lines it may have, why it is
     "pyslsac/ops/_library.py": (110, "what every op's wrapper shares"),
     "pyslsac/ops/langevin_chain.py": (205, "groups, schedules and every option of a move in one signature"),
     "csrc/cuda/quantile_features.cu": (205, "three kernels: forward, backward by state, and by weight"),
-    "pyslsac/agents/base.py": (260, "what all agents share, and beside it what the on-policy ones among them do"),
+    "pyslsac/agents/base.py": (265, "what all agents share, and beside it what the on-policy ones among them do"),
     "pyslsac/agents/sl_sac.py": (255, "the main algorithm, with every option of the paper's experiments"),
     "pyslsac/optim/asgld.py": (175, "the whole contract of a torch optimizer is one class"),
 }

@@ -133,8 +133,7 @@ class ALGD(Agent):
         obs, shape = obs.to(self.device, self.dtype), (self.config.levels, obs.shape[1], self.spec.act_dim)
         if deterministic:
             return self.chain(obs, obs.new_zeros(self.runs, *shape))[0]
-        self.counters["acts"] += 1
-        return self.chain(obs, self.normals(shape, stream=0, step=self.counters["acts"]))[0]
+        return self.chain(obs, self.exploration(shape))[0]
 
     def chain(self, obs: Tensor, noise: Tensor) -> list[Tensor]:
         """The policy's actions [R, B, A] after every level's move, element 0 the one that it takes."""

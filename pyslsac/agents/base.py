@@ -103,8 +103,9 @@ class Agent:
         self.dtype = torch.float64 if config.precision == "fp64" else torch.float32
         self.compute = torch.bfloat16 if config.precision == "bf16" else self.dtype  # of hidden layers
         self.parts: dict[str, Part] = {}
-        self.counters = {"updates": 0, "acts": 0, "env_steps": 0}
+        self.counters = {"updates": 0, "env_steps": 0}
         self.clock = torch.zeros(1, dtype=torch.int64, device=self.device)  # the updates, where a graph sees them
+        self.acts = torch.zeros_like(self.clock)  # that explored
         self.noise_seed = self.derived_seeds("noise")
 
     @property
@@ -127,6 +128,11 @@ class Agent:
         return ops.philox_normal(
             shape, self.noise_seed, step, stream=STREAMS + stream, device=self.device, dtype=self.dtype
         )
+
+    def exploration(self, shape: Sequence[int]) -> Tensor:
+        """Standard normals [R, *shape] of one more act, other ones at every call."""
+        self.acts += 1
+        return self.normals(shape, stream=0, step=self.acts)
 
     def uniforms(self, shape: Sequence[int], stream: int, step: int | Tensor) -> Tensor:
         """Uniforms on (0, 1) [R, *shape]: normals through their own distribution function."""
@@ -170,7 +176,7 @@ class Agent:
     def state_dict(self) -> dict[str, Any]:
         """A copy of all that is learned. Tensors with an axis are stacked by run on axis 0; the rest is common."""
         parts = {name: part.state_dict() for name, part in self.parts.items()}
-        return {"counters": dict(self.counters), "parts": map_runs(parts, torch.clone)}
+        return {"counters": self.counters | {"acts": int(self.acts)}, "parts": map_runs(parts, torch.clone)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         missing, unknown = self.parts.keys() - state["parts"].keys(), state["parts"].keys() - self.parts.keys()
@@ -179,7 +185,8 @@ class Agent:
                 f"{type(self).__name__}: the saved state lacks {sorted(missing)} and brings {sorted(unknown)}: "
                 "it was written by another algorithm or configuration"
             )
-        self.counters = dict(state["counters"])
+        self.counters = {name: state["counters"][name] for name in self.counters}
+        self.acts.fill_(state["counters"]["acts"])
         self.clock.fill_(self.counters["updates"])
         for name, part in self.parts.items():
             saved = copy.deepcopy(state["parts"][name])  # torch's optimizers keep what they are given
@@ -224,8 +231,7 @@ class OnPolicyAgent(Agent):
     def sample(self, obs: Tensor) -> Tensor:
         """Actions [R, n, A] drawn for normalised observations, and not clipped."""
         mean, std = self.actor(obs)
-        self.counters["acts"] += 1
-        return mean + std * self.normals(mean.shape[1:], stream=0, step=self.counters["acts"])
+        return mean + std * self.exploration(mean.shape[1:])
 
     @torch.no_grad()
     def act(self, obs: Tensor, deterministic: bool = False) -> Tensor:

@@ -131,8 +131,7 @@ class LAC(Agent):
         """Actions [R, n, A]: the generator's samples, or its means, clipped to [-1, 1]."""
         action, std = self.generator(self.obs_normalizer.normalize(obs.to(self.device, self.dtype)))
         if not deterministic:
-            self.counters["acts"] += 1
-            action = action + std * self.normals(action.shape[1:], stream=0, step=self.counters["acts"])
+            action = action + std * self.exploration(action.shape[1:])
         return action.clamp(-1, 1)
 
     def normalized(self, batch: Batch) -> Batch:

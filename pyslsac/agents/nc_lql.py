@@ -115,8 +115,8 @@ class NCLQL(Agent):
         obs = obs.to(self.device, self.dtype)
         if deterministic:
             return self.actions(obs, EVALUATE, 0)
-        self.counters["acts"] += 1
-        return self.actions(obs, ACT, self.counters["acts"])
+        self.acts += 1
+        return self.actions(obs, ACT, self.acts)
 
     @torch.no_grad()
     def actions(self, obs: Tensor, stream: int, count: int | Tensor) -> Tensor:

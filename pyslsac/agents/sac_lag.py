@@ -116,8 +116,7 @@ class SACLag(Agent):
         obs = obs.to(self.device, self.dtype)
         if deterministic:
             return self.actor.mode(obs)
-        self.counters["acts"] += 1
-        noise = self.normals((obs.shape[1], self.spec.act_dim), stream=0, step=self.counters["acts"])
+        noise = self.exploration((obs.shape[1], self.spec.act_dim))
         return self.actor.sample(obs, noise)
 
     def draw(self, batch_size: int) -> tuple[Tensor, Tensor]:

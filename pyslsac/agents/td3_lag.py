@@ -118,8 +118,7 @@ class TD3Lag(Agent):
         obs = obs.to(self.device, self.dtype)
         if deterministic:
             return self.actor(obs)
-        self.counters["acts"] += 1
-        noise = self.normals((obs.shape[1], self.spec.act_dim), stream=0, step=self.counters["acts"])
+        noise = self.exploration((obs.shape[1], self.spec.act_dim))
         return self.actor(obs, self.config.exploration_noise * noise)
 
     def draw(self, batch_size: int) -> Tensor:

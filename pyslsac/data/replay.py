@@ -58,13 +58,12 @@ class Replay:
 
         obs and next_obs [R, n, S], action [R, n, A], the rest [R, n]; without `ended` episodes end as they terminate.
         """
-        device = self.rows.device
-        values = (obs, action, reward, cost, next_obs, terminated, terminated if ended is None else ended)
-        parts = [torch.as_tensor(value, dtype=torch.float32, device=device) for value in values]
-        rows = torch.cat([p if p.dim() == 3 else p.unsqueeze(-1) for p in parts], dim=-1)  # [R, n, row]
+        values = obs, action, reward, cost, next_obs, terminated, terminated if ended is None else ended
+        parts = [np.asarray(v.cpu() if isinstance(v, Tensor) else v, np.float32) for v in values]
+        rows = torch.from_numpy(np.concatenate([p if p.ndim == 3 else p[..., None] for p in parts], axis=-1))
         if rows.shape[0] != self.runs or rows.shape[-1] != self.rows.shape[-1]:
             raise ValueError(f"Replay.add: got rows {list(rows.shape)}, wanted [{self.runs}, n, {self.rows.shape[-1]}]")
-        self._write(self.added, rows)
+        self._write(self.added, rows.to(self.rows.device))
         self.added += rows.shape[1]
         self.stride = rows.shape[1]
 
@@ -144,7 +143,8 @@ class Replay:
         rows, start = rows[:, -self.capacity :], first % self.capacity
         whole = min(rows.shape[1], self.capacity - start)  # as many as lie before the ring's end
         self.rows[:, start : start + whole] = rows[:, :whole]
-        self.rows[:, : rows.shape[1] - whole] = rows[:, whole:]
+        if whole < rows.shape[1]:
+            self.rows[:, : rows.shape[1] - whole] = rows[:, whole:]
 
     def _random(self, seed: int) -> np.random.Generator:
         return np.random.Generator(np.random.Philox(key=seed & (2**64 - 1), counter=self.draws << 64))

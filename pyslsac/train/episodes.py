@@ -25,9 +25,13 @@ class Episodes:
 
     def add(self, reward: np.ndarray, cost: np.ndarray, done: np.ndarray) -> list[tuple[int, float]]:
         """Take one vector step's [R, n] arrays; the (run, cost) of every episode that ended with it."""
-        self.running += np.stack([reward, cost, np.ones_like(cost)], axis=-1)
+        self.running[..., 0] += reward
+        self.running[..., 1] += cost
+        self.running[..., 2] += 1
         self.cost += cost.sum(axis=1)
-        ended = []
+        ended: list[tuple[int, float]] = []
+        if not done.any():
+            return ended
         for run, env in zip(*np.nonzero(done), strict=True):
             episode = self.running[run, env].copy()
             self.running[run, env] = 0.0

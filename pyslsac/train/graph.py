@@ -1,4 +1,4 @@
-"""Whole updates recorded once and replayed, so that a step waits for arithmetic and not for Python.
+"""Whole updates and acts recorded once and replayed, so that a step waits for arithmetic and not for Python.
 
 A small agent's eager update spends more time on the way to its several hundred operators than in them. On a CPU the
 operators of one update, autograd's and the optimizers' among them, are traced and handed to torch's graph interpreter;
@@ -11,27 +11,19 @@ same operators for every update of one kind (`Agent.kind`).
 
 from __future__ import annotations
 
-import functools
 import logging
-import re
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from pyslsac.data import Batch
+from pyslsac.train.tracing import recorded
 
 Metrics = dict[str, Tensor]
 Replay = Callable[[Batch], Metrics]
-ONE_BY_ONE = {  # on a CPU the first are loops over the second
-    torch.ops.aten._foreach_mul_.List: torch.ops.aten.mul_.Tensor,
-    torch.ops.aten._foreach_add_.Scalar: torch.ops.aten.add_.Scalar,
-    torch.ops.aten._foreach_lerp_.Scalar: torch.ops.aten.lerp_.Scalar,
-}
 RECORDINGS = 8  # at most: batches of ever new shapes are not worth one each
-
-EFFECTS = torch.library.Library("pyslsac_graph", "DEF")
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +63,40 @@ class Graph:
         return metrics
 
 
+class Acting:
+    """`agent.act` where it explores: on the CPU recorded the first time for each number of environments, then replayed.
+
+    Where recording fails it runs eagerly, as on other devices. Make a new one whenever you make a new `Graph`.
+    """
+
+    def __init__(self, agent: Any) -> None:
+        self.agent = agent
+        self.replays: dict[torch.Size, Callable[[Tensor], Tensor]] = {}
+
+    @torch.no_grad()
+    def __call__(self, obs: Tensor) -> Tensor:
+        replay = self.replays.get(obs.shape)
+        return self._record(obs) if replay is None else replay(obs)
+
+    def _record(self, obs: Tensor) -> Tensor:
+        if self.agent.device.type != "cpu":
+            return self.agent.act(obs)
+        before, actions = self.agent.acts.clone(), list[Tensor]()
+
+        def act(obs: Tensor) -> Tensor:
+            actions.append(self.agent.act(obs))
+            return actions[-1]
+
+        try:
+            self.replays[obs.shape] = recorded(act, [obs])
+            return actions[0]
+        except Exception as error:  # whatever it is, acting eagerly can do without
+            log.warning("%s acts without a graph: %s: %s", type(self.agent).__name__, type(error).__name__, error)
+            self.agent.acts.copy_(before)
+            self.replays[obs.shape] = self.agent.act
+            return self.agent.act(obs)
+
+
 def tensors_of(batch: Batch) -> list[Tensor]:
     return [*vars(batch).values()]
 
@@ -84,8 +110,6 @@ def learned_by(agent: Any) -> list[Tensor]:
 
 def traced(agent: Any, batch: Batch) -> tuple[Replay, Metrics]:
     """Makes an update on the CPU and records it."""
-    from torch.fx.experimental.proxy_tensor import make_fx  # here, for it takes as long to import as all else
-
     metrics: Metrics = {}
     learned: list[Tensor] = []
 
@@ -94,12 +118,7 @@ def traced(agent: Any, batch: Batch) -> tuple[Replay, Metrics]:
         learned.extend(learned_by(agent))
         return *metrics.values(), *(p.grad for p in learned if p.grad is not None)
 
-    module = make_fx(update)(*tensors_of(batch))
-    for node in reversed(module.graph.nodes):
-        _suit(node)
-    module.recompile()
-    graph = _interpreted(module, tensors_of(batch))
-    names = list(metrics)
+    graph, names = recorded(update, tensors_of(batch)), list(metrics)
 
     def replay(batch: Batch) -> Metrics:
         with torch.no_grad():
@@ -110,52 +129,6 @@ def traced(agent: Any, batch: Batch) -> tuple[Replay, Metrics]:
         return dict(zip(names, values, strict=False))
 
     return replay, {name: value.detach() for name, value in metrics.items()}
-
-
-def _suit(node: torch.fx.Node) -> None:
-    """Change `node` for torch's interpreter, which sees no writes to lists of tensors and would drop such a call."""
-    graph, name = node.graph, str(node.target)
-    if name.startswith("profiler"):
-        graph.erase_node(node)
-    elif node.target is torch.ops.aten.detach.default:  # nothing here has a gradient
-        node.replace_all_uses_with(node.all_input_nodes[0])
-        graph.erase_node(node)
-    elif node.target in ONE_BY_ONE:
-        tensors, *arguments = cast(Any, node.args)
-        for i, tensor in enumerate(tensors):
-            others = [each[i] if isinstance(each, (list, tuple)) else each for each in arguments]
-            with graph.inserting_before(node):
-                graph.call_function(ONE_BY_ONE[node.target], (tensor, *others), node.kwargs)
-        graph.erase_node(node)
-    elif isinstance(node.target, torch._ops.OpOverload) and re.search(r"!\)\[", str(node.target._schema)):
-        node.target = with_effects(node.target)
-
-
-@functools.cache
-def with_effects(op: torch._ops.OpOverload) -> torch._ops.OpOverload:
-    """`op`, which writes to lists of tensors, under a name by which the interpreter keeps its calls.
-
-    Our own compiled ops bring their kernels for these names (`csrc/bind`); the others' calls go through Python.
-    """
-    name = op.name().replace("::", "_").replace(".", "_")
-    arguments = re.sub(r"\(\w+!\)", "", str(op._schema).split("(", 1)[1].rsplit(" -> ", 1)[0])
-    EFFECTS.define(f"{name}({arguments} -> ()", alias_analysis="CONSERVATIVE")
-    EFFECTS.impl(name, op, "CompositeExplicitAutograd")
-    return getattr(torch.ops.pyslsac_graph, name).default
-
-
-def _interpreted(module: torch.fx.GraphModule, inputs: list[Tensor]) -> Callable[..., tuple[Tensor, ...]]:
-    """The module for torch's interpreter, which runs it once to see it: what that moves is put back."""
-    for name, value in list(vars(module).items()):
-        if isinstance(value, Tensor):  # else it counts as a constant, and constants of one value as one
-            delattr(module, name)
-            module.register_buffer(name, value)
-    copies = [(value, value.detach().clone()) for value in (*module.parameters(), *module.buffers())]
-    with torch.no_grad():
-        graph = torch.jit.trace(module, tuple(inputs), check_trace=False)
-        for value, copy in copies:
-            value.copy_(copy)
-    return graph
 
 
 def captured(agent: Any, batch: Batch) -> tuple[Replay, Metrics]:

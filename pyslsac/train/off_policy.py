@@ -17,7 +17,7 @@ import torch
 from pyslsac.data import Batch, Replay
 from pyslsac.envs import VectorEnv
 from pyslsac.train.episodes import Episodes
-from pyslsac.train.graph import Graph, Metrics
+from pyslsac.train.graph import Acting, Graph, Metrics
 from pyslsac.train.meter import Clock, Meter
 
 RANDOM_ACTIONS = 1 << 64  # high half of the Philox key: keeps this stream apart from the replay's
@@ -39,7 +39,7 @@ class OffPolicy:
     ) -> None:
         self.agent, self.replay, self.venv = agent, replay, venv
         self.eager, self.faithful = eager, faithful
-        self.learn = self._learn()
+        self.learn, self.explore = self._recorded()
         self.config = agent.config
         self.seeds, self.num_envs = list(seeds), num_envs
         self.places = list(range(len(seeds)))  # where each run's environments stand in the vector environment
@@ -82,7 +82,7 @@ class OffPolicy:
         if self.env_steps < self.config.start_steps:
             return np.stack([self._random(seed) for seed in self.seeds])
         with torch.no_grad():
-            return self.agent.act(self._tensor(obs)).float().cpu().numpy()
+            return self.explore(self._tensor(obs)).float().cpu().numpy()
 
     def _tensor(self, obs: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(obs)).to(self.replay.rows.device)
@@ -92,8 +92,8 @@ class OffPolicy:
         shape = (self.num_envs, self.replay.spec.act_dim)
         return np.random.Generator(bits).uniform(-1.0, 1.0, shape).astype(np.float32)
 
-    def _learn(self) -> Callable[[Batch], Metrics]:
-        return self.agent.update if self.eager else Graph(self.agent)
+    def _recorded(self) -> tuple[Callable[[Batch], Metrics], Callable[[torch.Tensor], torch.Tensor]]:
+        return (self.agent.update, self.agent.act) if self.eager else (Graph(self.agent), Acting(self.agent))
 
     def _update(self, steps: int) -> None:
         with self.clock.time("Time/Update"):
@@ -144,7 +144,7 @@ class OffPolicy:
     def select(self, keep: Sequence[int]) -> None:
         """Go on with the runs `keep` alone; the others' environments idle."""
         self.agent, self.replay = self.agent.select(list(keep)), self.replay.select(keep)
-        self.learn = self._learn()
+        self.learn, self.explore = self._recorded()
         self.episodes.select(keep)
         self.meter.select(keep)
         self.action = self.action[list(keep)]
@@ -163,7 +163,7 @@ class OffPolicy:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.agent.load_state_dict(state["agent"])
-        self.learn = self._learn()
+        self.learn, self.explore = self._recorded()
         self.episodes.load_state_dict(state["episodes"])
         self.meter.load_state_dict(state["meter"], self.replay.rows.device)
         self.env_steps, self.updates = state["env_steps"], state["updates"]

@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from pyslsac.agents import Agent
 from pyslsac.data import Batch, NStepBatch, Spec
-from pyslsac.train.graph import Graph, learned_by
+from pyslsac.train.graph import Acting, Graph, learned_by
 
 SPEC = Spec(obs_dim=4, act_dim=2, horizon=10)
 Make = Callable[[int, int], Agent]  # runs, seed of the first
@@ -126,9 +126,9 @@ def check_state_comes_back(make: Make) -> None:
 
 
 def check_recorded_updates(make: Make) -> None:
-    """Replayed updates are the eager ones to the bit: metrics, gauges, gradients, state; episodes end in between."""
+    """Replayed updates and acts are the eager ones to the bit: metrics, gauges, gradients, state; episodes end, too."""
     eager, recorded = make(2, 5), make(2, 5)
-    graph = Graph(recorded)
+    graph, acting = Graph(recorded), Acting(recorded)
     for update in range(9):
         batch = batch_of(2, 10 * update)
         batch = two_steps(batch) if update > 5 else batch  # of another type: recorded anew
@@ -140,10 +140,13 @@ def check_recorded_updates(make: Make) -> None:
                 agent.record_episode(run, 10.0 * update + run)
             agent.after_env_steps(4)
             pairs.append(metrics | agent.gauges())
+        for _ in range(2):
+            assert torch.equal(eager.act(batch.obs[:, :3].float()), acting(batch.obs[:, :3].float()))
         assert list(pairs[0]) == list(pairs[1])
         for name, value in pairs[0].items():
             assert torch.equal(value.nan_to_num(), pairs[1][name].nan_to_num()), (update, name)
     assert not graph.reason and sum(replay is not None for replay in graph.replays.values()) >= 2
+    assert len(acting.replays) == 1 and recorded.act not in acting.replays.values()
     for ours, theirs in zip(learned_by(eager), learned_by(recorded), strict=True):
         assert ours.grad is not None and theirs.grad is not None and torch.equal(ours.grad, theirs.grad)
     states = [json.dumps(agent.state_dict(), default=lambda tensor: tensor.tolist()) for agent in (eager, recorded)]

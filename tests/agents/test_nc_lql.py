@@ -63,9 +63,9 @@ def test_noise_of_the_levels():
 def test_every_chain_has_noise_of_its_own():
     agent, obs = agent_of(), torch.randn(1, 3, 4)
     one, two = agent.act(obs), agent.act(obs)
-    assert agent.counters["acts"] == 2 and not torch.equal(one, two)
+    assert agent.acts == 2 and not torch.equal(one, two)
     fixed = agent.act(obs, deterministic=True)
-    assert torch.equal(fixed, agent.act(obs, deterministic=True)) and agent.counters["acts"] == 2
+    assert torch.equal(fixed, agent.act(obs, deterministic=True)) and agent.acts == 2
     assert torch.equal(
         fixed[:, :1], agent.act(obs[:, :1], deterministic=True)
     )  # a row's noise is its own, not the batch's

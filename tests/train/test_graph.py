@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from pyslsac import make_agent
-from pyslsac.train.graph import RECORDINGS, Graph
+from pyslsac.train.graph import RECORDINGS, Acting, Graph
 from tests.agents.contract import SPEC, batch_of
 from tests.train.tiny_run import rows, tiny_run
 
@@ -59,6 +59,28 @@ def test_ever_new_shapes_are_not_recorded_for_ever(agent):
         for _ in range(4):
             graph(batch_of(2, 0, size))
     assert sum(replay is not None for replay in graph.replays.values()) <= RECORDINGS
+
+
+def test_acting_is_recorded_once_for_each_number_of_environments(agent, monkeypatch):
+    honest, made = agent.act, []
+    monkeypatch.setattr(agent, "act", lambda obs: made.append(obs.shape[1]) or honest(obs))
+    acting, other = Acting(agent), make_agent("sac", SPEC, dict(width=16), runs=2)
+    for count in (3, 3, 1, 3, 1):
+        obs = torch.randn(2, count, SPEC.obs_dim)
+        assert torch.equal(acting(obs), other.act(obs))
+    assert made == [3, 1] and agent.acts == other.acts == 5
+
+
+def test_an_act_that_cannot_be_recorded_stays_eager_and_draws_the_same(agent, monkeypatch, caplog):
+    honest, other = agent.act, make_agent("sac", SPEC, dict(width=16), runs=2)
+    monkeypatch.setattr(agent, "act", lambda obs: honest(obs) if honest(obs).sum().item() else obs)
+    acting = Acting(agent)
+    with caplog.at_level(logging.WARNING):
+        for _ in range(3):
+            obs = torch.randn(2, 1, SPEC.obs_dim)
+            other.act(obs)  # the other look
+            assert torch.equal(acting(obs), other.act(obs))
+    assert [record.getMessage()[:28] for record in caplog.records] == ["SAC acts without a graph: Ru"]
 
 
 def test_eager_runs_give_the_same_numbers(tmp_path):

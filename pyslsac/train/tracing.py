@@ -1,0 +1,76 @@
+"""A function of tensors as a graph of its operators, which torch's interpreter runs without Python."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+ONE_BY_ONE = {  # on a CPU the first are loops over the second
+    torch.ops.aten._foreach_mul_.List: torch.ops.aten.mul_.Tensor,
+    torch.ops.aten._foreach_add_.Scalar: torch.ops.aten.add_.Scalar,
+    torch.ops.aten._foreach_lerp_.Scalar: torch.ops.aten.lerp_.Scalar,
+}
+
+EFFECTS = torch.library.Library("pyslsac_graph", "DEF")
+
+
+def recorded(function: Callable[..., Any], inputs: list[Tensor]) -> Callable[..., Any]:
+    """`function` of tensors, which runs once, as a graph of its operators."""
+    from torch.fx.experimental.proxy_tensor import make_fx  # here, for it takes as long to import as all else
+
+    module = make_fx(function)(*inputs)
+    for node in reversed(module.graph.nodes):
+        _suit(node)
+    module.recompile()
+    return _interpreted(module, inputs)
+
+
+def _suit(node: torch.fx.Node) -> None:
+    """Change `node` for torch's interpreter, which sees no writes to lists of tensors and would drop such a call."""
+    graph, name = node.graph, str(node.target)
+    if name.startswith("profiler"):
+        graph.erase_node(node)
+    elif node.target is torch.ops.aten.detach.default:  # nothing here has a gradient
+        node.replace_all_uses_with(node.all_input_nodes[0])
+        graph.erase_node(node)
+    elif node.target in ONE_BY_ONE:
+        tensors, *arguments = cast(Any, node.args)
+        for i, tensor in enumerate(tensors):
+            others = [each[i] if isinstance(each, (list, tuple)) else each for each in arguments]
+            with graph.inserting_before(node):
+                graph.call_function(ONE_BY_ONE[node.target], (tensor, *others), node.kwargs)
+        graph.erase_node(node)
+    elif isinstance(node.target, torch._ops.OpOverload) and re.search(r"!\)\[", str(node.target._schema)):
+        node.target = with_effects(node.target)
+
+
+@functools.cache
+def with_effects(op: torch._ops.OpOverload) -> torch._ops.OpOverload:
+    """`op`, which writes to lists of tensors, under a name by which the interpreter keeps its calls.
+
+    Our own compiled ops bring their kernels for these names (`csrc/bind`); the others' calls go through Python.
+    """
+    name = op.name().replace("::", "_").replace(".", "_")
+    arguments = re.sub(r"\(\w+!\)", "", str(op._schema).split("(", 1)[1].rsplit(" -> ", 1)[0])
+    EFFECTS.define(f"{name}({arguments} -> ()", alias_analysis="CONSERVATIVE")
+    EFFECTS.impl(name, op, "CompositeExplicitAutograd")
+    return getattr(torch.ops.pyslsac_graph, name).default
+
+
+def _interpreted(module: torch.fx.GraphModule, inputs: list[Tensor]) -> Callable[..., Any]:
+    """The module for torch's interpreter, which runs it once to see it: what that moves is put back."""
+    for name, value in list(vars(module).items()):
+        if isinstance(value, Tensor):  # else it counts as a constant, and constants of one value as one
+            delattr(module, name)
+            module.register_buffer(name, value)
+    copies = [(value, value.detach().clone()) for value in (*module.parameters(), *module.buffers())]
+    with torch.no_grad():
+        graph = torch.jit.trace(module, tuple(inputs), check_trace=False)
+        for value, copy in copies:
+            value.copy_(copy)
+    return graph
