@@ -47,7 +47,7 @@ demo: setup  ## Train, evaluate and plot; ends with what the constraint did. Run
 
 test: lint  ## Linters, type checker and every test
 	$(BIN)/pyslsac doctor
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal --durations=20
 
 lint: setup  ## ruff, clang-format and mypy
 	$(BIN)/ruff check .
