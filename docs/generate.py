@@ -344,12 +344,24 @@ def speed() -> str:
     return text
 
 
+def memory() -> str:
+    """How much memory the watched trainings kept, after the first tenth of their steps."""
+    rows = []
+    for path in sorted((RESULTS / "memory").glob("*.json")):
+        kept = json.loads(path.read_text("utf-8"))
+        sizes = {int(steps): size for steps, size in kept["MiB"].items()}
+        later = [size for steps, size in sizes.items() if steps > max(sizes) / 10]
+        rows.append((f"`{path.stem}`", f"{max(sizes):,}", f"{min(later):,.0f}", f"{max(later):,.0f}", conditions(kept)))
+    return table(("algorithm", "steps:", "least MiB:", "most MiB:", "with"), rows)
+
+
 GENERATORS: dict[str, Callable[..., str]] = {
     "algorithms": algorithms,
     "benches": benches,
     "config": config,
     "learnt": learnt,
     "measured": measured,
+    "memory": memory,
     "metrics": metrics,
     "physics": physics,
     "presets": presets,

@@ -12,10 +12,14 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 BENCHES = sorted((ROOT / "bench").glob("bench_*.py")) + [
-    ROOT / "bench" / f"{name}.py" for name in ("env_physics", "paper_table3")
+    ROOT / "bench" / f"{name}.py" for name in ("env_physics", "memory", "paper_table3")
 ]
 SHORTER = {"bench_envs": ["--tasks", "SafetyHalfCheetahVelocity-v1", "--num-envs", "2"]}
-SAYS = {"env_physics": "SafetyCarButton1-v0           scripted", "paper_table3": "6.57"}  # the others "x ours"
+SAYS = {
+    "env_physics": "SafetyCarButton1-v0           scripted",
+    "memory": "60 steps",
+    "paper_table3": "6.57",
+}  # the others "x ours"
 
 
 @pytest.mark.parametrize("bench", BENCHES, ids=lambda path: path.stem)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from pyslsac.ops import perceptron
-from tests.ops.test_perceptron import OP, ROUNDING, agrees, case, to, value_and_grads
+from tests.ops.test_perceptron import OP, OP_BACKWARD, ROUNDING, agrees, case, layers, to, value_and_grads
 
 
 def dead(args, share, alike, seed=0):
@@ -46,3 +46,20 @@ def test_a_nan_among_units_that_are_zero_stays():
     args[0][:, 40, 20] = torch.nan
     y, *_ = value_and_grads(perceptron, args, names)
     assert y.isnan().any(-1).nonzero()[:, 1].tolist() == [40, 40] and y[:, 40].isnan().all()
+
+
+@pytest.mark.parametrize("batch", [300, 20, 7])
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.9, 1.0])
+def test_rows_without_a_gradient(batch, share):
+    """As where one of two critics is the lesser: its rows' gradients are those of rows alone, the others' are 0."""
+    names, generator = ["relu", "silu", "relu", None], torch.Generator().manual_seed(batch)
+    args = to(case(batch, (9, 40, 33, 70, 1), names), torch.float32)
+    rows = torch.rand(2, batch, 1, generator=generator) >= share
+    weighting = torch.where(rows, torch.randn(2, batch, 1, generator=generator), 0.0)
+    weights, kinds = args[1], [0, 1, 0, -1]
+    y, kept = OP(args[0], *args[1:], kinds, True)
+    by_x, _ = OP_BACKWARD(weighting, args[0], y, kept, weights, kinds, True, False)
+    wide = args[0].double().requires_grad_()
+    layers(wide, *([t.double() for t in some] for some in args[1:]), names).backward(weighting.double())
+    torch.testing.assert_close(by_x.double(), wide.grad, rtol=1e-5, atol=1e-5)
+    assert not by_x[~rows.squeeze(-1)].any()
