@@ -34,6 +34,7 @@ struct Perceptron {
 namespace cpu {
 constexpr int64_t kPerceptronBlock = 264;   // a block has about so many rows at most,
 constexpr int64_t kPerceptronRows = 12;     // a multiple of so many
+constexpr int64_t kPerceptronBatch = 256;   // rows whose part in the weights' gradients is summed apart: a core's cache
 constexpr int64_t kPerceptronColumns = 64;  // columns of a layer whose weights' gradients are one unit of work
 
 HOST_DEVICE int64_t blocks(const Perceptron& args) { return (args.batch + args.block - 1) / args.block; }

@@ -41,6 +41,18 @@ struct Enter {  // out = sum + bias, or ReLU(sum + bias); the sum alone without 
   }
 };
 
+struct Gather {  // out = sum, or out += sum
+  float* out;
+  int64_t stride;
+  bool add;
+  HOST_DEVICE Gather from(int64_t c) const { return {out + c, stride, add}; }
+  template <typename V>
+  HOST_DEVICE void operator()(int64_t i, int64_t c, V sum) const {
+    float* const to = out + i * stride + c;
+    store(to, add ? load<V>(to) + sum : sum);
+  }
+};
+
 struct Leave {  // grad = sum slope
   float* grad;
   int64_t stride;
@@ -123,14 +135,15 @@ HOST_DEVICE int64_t parts(const PerceptronLayer& layer) {
   return (layer.outputs + cpu::kPerceptronColumns - 1) / cpu::kPerceptronColumns;
 }
 
-// The gradients of some columns of a layer's weights, summed over the batch in its order.
+// The gradients of some columns of a layer's weights, summed over the batch in its order, kPerceptronBatch rows at a
+// time.
 template <typename S>
 HOST_DEVICE void weights(const Perceptron& a, int64_t begin, int64_t end) {
   constexpr int64_t kColumns = cpu::kPerceptronColumns;
   const int64_t units = cpu::perceptron_columns(a);
   int64_t rows = cpu::kPerceptronColumns;
   for (int l = 0; l < a.layers; ++l) rows = std::max(rows, a.layer[l].inputs);
-  float* const panel = scratch((a.batch + rows) * Lanes<S>::kPanel);
+  float* const panel = scratch((std::min(a.batch, cpu::kPerceptronBatch) + rows) * Lanes<S>::kPanel);
   for (int64_t unit = begin; unit < end; ++unit) {
     const int64_t g = unit / units;
     int64_t part = unit % units;
@@ -147,8 +160,11 @@ HOST_DEVICE void weights(const Perceptron& a, int64_t begin, int64_t end) {
     for (int64_t b = 0; b < a.batch; ++b)
       for (int64_t c = first; c < first + columns; ++c) bias[c] += grad[b * width + c];
     if (width > 1) {
-      by_columns<S>(Rows<const float>{x, 1}, inputs, a.batch, grad + first, width, panel,
-                    Enter{to + first, width, nullptr, false}, inputs, columns);
+      int64_t b = 0;
+      do {
+        by_columns<S>(Rows<const float>{x + b * inputs, 1}, inputs, std::min(a.batch - b, cpu::kPerceptronBatch),
+                      grad + b * width + first, width, panel, Gather{to + first, width, b > 0}, inputs, columns);
+      } while ((b += cpu::kPerceptronBatch) < a.batch);
     } else {
       std::fill(to, to + inputs, 0.0f);
       for (int64_t b = 0; b < a.batch; ++b)

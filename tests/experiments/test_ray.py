@@ -1,4 +1,4 @@
-"""Sweeps on a Ray cluster of two nodes, each with one core: interrupted, and then one node is lost."""
+"""Sweeps on a Ray cluster of two nodes, each with one core: interrupted, killed, and then one node is lost."""
 
 import importlib
 import importlib.util
@@ -32,7 +32,11 @@ def running(out) -> list[str]:
     return [folder for folder, status in statuses(out).items() if status == "running"]
 
 
-def test_interrupted_and_with_a_lost_node_it_ends_as_if_nothing_had_happened(tmp_path, cluster):
+def ages(out) -> dict[str, int]:
+    return {str(path): path.stat().st_mtime_ns for path in out.rglob("environment.json")}
+
+
+def test_interrupted_killed_and_with_a_lost_node_it_ends_as_if_nothing_had_happened(tmp_path, cluster):
     file, out = write(tmp_path / "toy.yaml"), tmp_path / "out"
     node = cluster.add_node(num_cpus=1, object_store_memory=80 * 2**20)
     words = (file, "--engine", "ray", "--out", out)
@@ -49,9 +53,16 @@ def test_interrupted_and_with_a_lost_node_it_ends_as_if_nothing_had_happened(tmp
     whole = reference(file, tmp_path / "whole")
     second = begin(*words, RAY_ADDRESS=cluster.address)
     wait_for(lambda: running(out))
+    second.kill()
+    second.communicate()
+    assert set(statuses(out).values()) != {"finished"}
+    stale = ages(out)
+
+    third = begin(*words, RAY_ADDRESS=cluster.address)
+    wait_for(lambda: ages(out) != stale and running(out))
     cluster.remove_node(node, allow_graceful=False)
-    said, _ = second.communicate(timeout=900)
-    assert second.returncode == 0, said
+    said, _ = third.communicate(timeout=900)
+    assert third.returncode == 0, said
     assert all(f"{cell}: finished, return" in said for cell in CELLS[2:])
     assert_same(out, whole)
 
