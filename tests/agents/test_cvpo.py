@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pyslsac import make_agent
 from pyslsac.agents import config_for
 from pyslsac.agents.cvpo import CVPO, CVPOConfig
-from pyslsac.safety.dual import objective
+from pyslsac.ops.reference.estep_dual import objective
 from tests.agents.contract import SPEC, batch_of, two_steps
 
 SMALL = dict(width=16, particles=6, cost_limit=3.0)

@@ -1,7 +1,7 @@
 """CVPO on the run axis equals the plain separate-networks version, number for number.
 
 The plain version's own solver of the E-step's dual is SciPy's, which stops early: for equality it is lent the agent's,
-whose optimum tests/safety/test_dual.py checks, and the two solvers are compared by themselves.
+whose optimum tests/ops/test_estep_dual.py checks, and the two solvers are compared by themselves.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from pyslsac import make_agent
 from pyslsac.agents.cvpo import CVPO, CVPOConfig
 from pyslsac.data import Batch, NStepBatch, Spec
 from pyslsac.nn import StackedLinear
-from pyslsac.safety.dual import objective, solve
+from pyslsac.ops import estep_dual
+from pyslsac.ops.reference.estep_dual import objective
 
 SPEC = Spec(obs_dim=5, act_dim=2, horizon=20)
 BATCH = 16
@@ -88,7 +89,7 @@ def lent(q_reward: Tensor, q_cost: Tensor, start: tuple[float, float], eps: floa
     """The agent's solver behind the plain version's signature."""
     q = torch.stack([q_reward, q_cost])[None].double()
     eta, multiplier = (torch.tensor([x], dtype=torch.float64) for x in start)
-    found = solve(q, eta, multiplier, eps, budget, maximum=maximum)
+    found = estep_dual(q, eta, multiplier, eps, budget, maximum=maximum)
     return found[0].item(), found[1].item()
 
 
