@@ -14,7 +14,7 @@ std::tuple<Tensor, Tensor> estep_dual(Tensor q, Tensor eta, Tensor multiplier, d
                                       double maximum) {
   const char* op = "estep_dual";
   const bool fits = q.scalar_type() == ScalarType::Double && q.is_contiguous() && q.dim() == 4 && q.size(1) == 2;
-  require(fits && q.size(2) > 0 && q.size(3) > 0, op, "q", q, "float64 [R, 2, B, K], contiguous");
+  require(fits && q.size(0) > 0 && q.size(2) > 0 && q.size(3) > 0, op, "q", q, "float64 [R, 2, B, K], contiguous");
   Tensor ends[2];
   for (const int i : {0, 1}) {
     const Tensor& start = i ? multiplier : eta;

@@ -214,6 +214,7 @@ def arguments():
         (0, lambda q: q[0], "q is float64 [2, 8, 8] on cpu; wanted float64 [R, 2, B, K]"),
         (0, lambda q: q.transpose(0, 1).contiguous()[:1].transpose(0, 1), "q is float64 [2, 1, 8, 8] on cpu"),
         (0, lambda q: q[..., :0], "q is float64 [2, 2, 8, 0] on cpu"),
+        (0, lambda q: q[:0], "q is float64 [0, 2, 8, 8] on cpu"),
         (1, lambda eta: eta.float(), "eta is float32 [2] on cpu; wanted float64 [2] on cpu"),
         (2, lambda m: m[:1], "multiplier is float64 [1] on cpu; wanted float64 [2] on cpu"),
         (5, lambda steps: -1, "steps is -1; wanted at least 0"),

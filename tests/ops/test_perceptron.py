@@ -80,6 +80,18 @@ def agrees(args, names, tolerance=ROUNDING):
     close(value_and_grads(perceptron, args, names), wanted, 1e-13)
 
 
+def same_on_any_threads(args, names):
+    """One, two and three threads make the same bits."""
+    threads, found = torch.get_num_threads(), []
+    try:
+        for count in (1, 2, 3):
+            torch.set_num_threads(count)
+            found.append(value_and_grads(perceptron, args, names))
+    finally:
+        torch.set_num_threads(threads)
+    assert all(all(map(torch.equal, other, found[0])) for other in found[1:])
+
+
 @devices
 def test_one_network_by_hand(device):
     x, first, second = (
@@ -141,15 +153,7 @@ def test_gradcheck(name, device):
 @pytest.mark.parametrize("batch", [1, 80, 131, 300])  # 80: three threads take 36, 36 and 8 rows
 @pytest.mark.parametrize("names", [["relu", "relu", None], ["gelu", "mish", "tanh"], ["silu", None, "silu"]])
 def test_threads_do_not_change_bits(names, batch):
-    args = to(case(batch, (17, 100, 256, 3), names, (1,)), torch.float32)
-    threads, found = torch.get_num_threads(), []
-    try:
-        for count in (1, 2, 3):
-            torch.set_num_threads(count)
-            found.append(value_and_grads(perceptron, args, names))
-    finally:
-        torch.set_num_threads(threads)
-    assert all(all(map(torch.equal, other, found[0])) for other in found[1:])
+    same_on_any_threads(to(case(batch, (17, 100, 256, 3), names, (1,)), torch.float32), names)
 
 
 @pytest.mark.parametrize("seen_by", [0, 1])

@@ -4,7 +4,17 @@ import pytest
 import torch
 
 from pyslsac.ops import perceptron
-from tests.ops.test_perceptron import OP, OP_BACKWARD, ROUNDING, agrees, case, layers, to, value_and_grads
+from tests.ops.test_perceptron import (
+    OP,
+    OP_BACKWARD,
+    ROUNDING,
+    agrees,
+    case,
+    layers,
+    same_on_any_threads,
+    to,
+    value_and_grads,
+)
 
 
 def dead(args, share, alike, seed=0):
@@ -26,14 +36,8 @@ def test_units_that_a_relu_made_zero_in_rows_that_are_alike(batch, alike, share)
     names = ["relu", "relu", None]
     args = dead(case(batch, (30, 70, 70, 3), names), share, alike)
     agrees(args, names, 2 * ROUNDING)
-    args, threads, found = to(args, torch.float32), torch.get_num_threads(), []
-    try:
-        for count in (1, 2, 3):
-            torch.set_num_threads(count)
-            found.append(value_and_grads(perceptron, args, names))
-    finally:
-        torch.set_num_threads(threads)
-    assert all(all(map(torch.equal, other, found[0])) for other in found[1:])
+    args = to(args, torch.float32)
+    same_on_any_threads(args, names)
     whole = OP(args[0], *args[1:], [0, 0, -1], False)[0]
     for row in (0, batch // 2, batch - 9):  # few rows are multiplied with all units
         few = OP(args[0][:, row : row + 9].contiguous(), *args[1:], [0, 0, -1], False)[0]
