@@ -40,6 +40,7 @@ HEADLINES = {  # bench: part of the names of the cases that the README shows
     "langevin_chain": "critics 3 x 256",
     "langevin_step": "[4, 256, 6]",
     "philox_normal": " 1,000,000 ",
+    "philox_integers": "1 x 256",
 }
 MULTIPLIER, LOSS = "Metrics/LagrangeMultiplier", "Loss/Loss_reward_critic"
 BLOCK = re.compile(r"(<!-- generated: (?P<words>[^>]+) -->\n).*?(<!-- end -->)", re.DOTALL)

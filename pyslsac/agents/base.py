@@ -154,9 +154,10 @@ class Agent:
         self.counters["updates"] += 1
         self.clock += 1
 
-    def kind(self) -> tuple[bool, ...]:
-        """Which of the `periods` end with the next update; updates of one kind run the same operators."""
-        return tuple((self.counters["updates"] + 1) % getattr(self.config, name) == 0 for name in self.periods)
+    def kind(self, ahead: int = 0) -> tuple[bool, ...]:
+        """Which of the `periods` end with the next update, or one `ahead` of it; one kind runs the same operators."""
+        update = self.counters["updates"] + 1 + ahead
+        return tuple(update % getattr(self.config, name) == 0 for name in self.periods)
 
     def gauges(self) -> Metrics:
         """Metrics that are read only when a row is logged, tensors [R]."""

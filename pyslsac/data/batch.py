@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+Columns = tuple[list[Tensor], Tensor]  # a Batch's fields, and where [R, B] the episode ended
 
 
 class Tail(NamedTuple):
@@ -54,6 +57,23 @@ class NStepBatch(Batch):
     steps: Tensor  # [R, B], 1..n
     tail_obs: Tensor  # [R, B, S] after these steps
     tail_terminated: Tensor  # [R, B]
+
+    @classmethod
+    def gathered(cls, columns: Columns, later: Callable[[int], tuple[Columns, Tensor]], steps: int) -> NStepBatch:
+        """From the transitions' columns and those of `later(k)`, k steps on, with a mask of the rows that there are."""
+        one, ended = columns
+        costs, taken = [one[3]], torch.ones_like(one[3])
+        tail_obs, tail_terminated, going = one[4], one[5], ended == 0
+        for k in range(1, steps):
+            (there, ended), held = later(k)
+            going = going & held
+            costs.append(torch.where(going, there[3], 0.0))
+            taken = taken + going
+            tail_obs = torch.where(going.unsqueeze(-1), there[4], tail_obs)
+            tail_terminated = torch.where(going, there[5], tail_terminated)
+            going = going & (ended == 0)
+        tail = [torch.stack(costs, -1), taken, tail_obs, tail_terminated]
+        return cls(*one, *tail)
 
     def tail(self, gamma: float) -> Tail:
         """The n-step target of the cost critic: Σ_k gamma^k c_k, k < steps, then gamma^steps."""

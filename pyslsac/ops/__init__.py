@@ -7,6 +7,7 @@ from pyslsac.ops.estep_dual import estep_dual
 from pyslsac.ops.langevin_chain import Chain, QGroup, action_grad, langevin_chain
 from pyslsac.ops.langevin_step import langevin_step, langevin_step_
 from pyslsac.ops.perceptron import perceptron
+from pyslsac.ops.philox_integers import philox_integers
 from pyslsac.ops.philox_normal import philox_normal
 from pyslsac.ops.quantile_features import quantile_features
 from pyslsac.ops.quantile_huber import quantile_huber
@@ -23,6 +24,7 @@ __all__ = [
     "langevin_step",
     "langevin_step_",
     "perceptron",
+    "philox_integers",
     "philox_normal",
     "quantile_features",
     "quantile_huber",

@@ -41,16 +41,26 @@ class Multiplier:
         self.moves = torch.zeros((), device=device)
 
     def ascend(self, violation: Tensor, steps: int = 1) -> None:
-        """`steps` moves along `violation` [R] = J - d; where it is NaN, nothing known yet, the gradient is zero."""
+        """`steps` moves along `violation` [R] = J - d; where it is NaN, nothing known yet, the gradient is zero.
+
+        Moves of plain ascent along one violation go one way, so several are one longer one, clipped once.
+        """
         gradient = violation.to(self.value).nan_to_num(nan=0.0)
-        for _ in range(steps):
-            self.moves += 1
-            if self.moments:
-                mean, square, moved = [self.moments[0]], [self.moments[1]], [self.value]
-                torch._fused_adam_(moved, [gradient], mean, square, [], [self.moves], lr=self.lr, maximize=True, **ADAM)
-            else:
-                self.value.add_(gradient, alpha=self.lr)
-            self.value.clamp_(min=0.0).clamp_(max=self.maximum)
+        if self.moments:
+            mean, square = ([moment] for moment in self.moments)
+            for _ in range(steps):
+                self.moves += 1
+                torch._fused_adam_(
+                    [self.value], [gradient], mean, square, [], [self.moves], lr=self.lr, maximize=True, **ADAM
+                )
+                self._clip()
+        else:
+            self.moves += steps
+            self.value.add_(gradient, alpha=self.lr * steps)
+            self._clip()
+
+    def _clip(self) -> None:
+        self.value.clamp_(min=0.0).clamp_(max=self.maximum)
 
     def move_maximum(self, maximum: Tensor) -> None:
         """The next moves end at `maximum` [R]; a run's stays where that is NaN or infinite."""

@@ -13,17 +13,22 @@ from torch import Tensor
 
 
 class Meter:
-    """Means of metrics [R] since the last `read`. Updates may report different sets of metrics."""
+    """Means of metrics [R] since the last `read`. Updates may report different sets of metrics.
+
+    Sums keep their place from one `read` to the next, so a recorded update may add to them (train/graph.py).
+    """
 
     def __init__(self) -> None:
-        self.sums: dict[tuple[str, ...], Tensor] = {}  # the metrics of one set -> their sums [R, metrics], float64
-        self.counts: dict[tuple[str, ...], int] = {}
+        # Each set of metrics' sums [R, metrics + 1], float64; the last column counts the updates.
+        self.sums: dict[tuple[str, ...], Tensor] = {}
 
     def add(self, metrics: Mapping[str, Tensor]) -> None:
-        names = tuple(metrics)
-        values = torch.stack([value.detach() for value in metrics.values()], dim=-1).double()  # [R, metrics]
-        self.sums[names] = self.sums[names] + values if names in self.sums else values
-        self.counts[names] = self.counts.get(names, 0) + 1
+        names, values = tuple(metrics), [value.detach() for value in metrics.values()]
+        columns = torch.stack([*values, torch.ones_like(values[0])], dim=-1).double()
+        if names in self.sums:
+            self.sums[names].add_(columns)
+        else:
+            self.sums[names] = columns
 
     def bad_runs(self) -> dict[int, list[str]]:
         """The runs that reported a NaN or an infinity since the last `read`, and in which metrics."""
@@ -36,23 +41,26 @@ class Meter:
 
     def read(self) -> dict[str, Tensor]:
         """The mean of every metric, float64 [R] on the host, over the updates that reported it; starts afresh."""
-        totals: dict[str, tuple[Tensor, int]] = {}
-        for names, sums in self.sums.items():
-            for name, column in zip(names, sums.cpu().unbind(-1), strict=True):
-                total, count = totals.get(name, (torch.zeros_like(column), 0))
-                totals[name] = (total + column, count + self.counts[names])
-        self.sums, self.counts = {}, {}
+        totals: dict[str, Tensor] = {}
+        for entry in self.state_dict():
+            for name, column in zip(entry["names"], entry["sums"].cpu().unbind(-1), strict=True):
+                both = torch.stack([column, torch.full_like(column, entry["count"])])  # the sum, and of how many
+                totals[name] = totals.get(name, 0) + both
+        for sums in self.sums.values():
+            sums.zero_()
         return {name: total / count for name, (total, count) in totals.items()}
 
     def select(self, keep: Sequence[int]) -> None:
         self.sums = {names: sums[list(keep)] for names, sums in self.sums.items()}
 
     def state_dict(self) -> list[dict[str, Any]]:
-        return [{"names": list(n), "sums": sums, "count": self.counts[n]} for n, sums in self.sums.items()]
+        counts = {names: int(sums[0, -1]) for names, sums in self.sums.items()}
+        sums = {names: sums[:, :-1].clone() for names, sums in self.sums.items()}
+        return [{"names": list(n), "sums": sums[n], "count": count} for n, count in counts.items() if count]
 
     def load_state_dict(self, state: list[dict[str, Any]], device: torch.device) -> None:
-        self.sums = {tuple(entry["names"]): entry["sums"].to(device) for entry in state}
-        self.counts = {tuple(entry["names"]): entry["count"] for entry in state}
+        counted = [(entry, torch.full_like(entry["sums"][:, :1], entry["count"])) for entry in state]
+        self.sums = {tuple(e["names"]): torch.cat([e["sums"], count], 1).to(device) for e, count in counted}
 
 
 class Clock:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from pyslsac.data import Batch, Replay
+from pyslsac.data import Replay
 from pyslsac.envs import VectorEnv
 from pyslsac.train.episodes import Episodes
 from pyslsac.train.graph import Acting, Graph, Metrics
@@ -48,7 +48,7 @@ class OffPolicy:
         self.meter, self.clock = Meter(), Clock()
         self.env_steps = self.updates = 0
         self.obs = np.empty(0, np.float32)  # [R0 n, S]
-        self.action = np.zeros((len(seeds), num_envs, 0), np.float32)  # [R, n, A], the last one taken
+        self.action = np.zeros((len(seeds), num_envs, replay.spec.act_dim), np.float32)  # the last one taken
 
     def reset(self) -> None:
         self.obs, _ = self.venv.reset()
@@ -60,23 +60,21 @@ class OffPolicy:
             self.agent.observe(self._tensor(obs))
             self.action = self._act(obs)
             self.venv.step_async(self._all(np.nan_to_num(self.action)))  # a failed run must not break its environment
-        before = self.env_steps
         if not self.faithful:
-            self._update(before)
+            self._update(self.env_steps)
         with self.clock.time("Time/Wait"):
             self.obs, reward, terminated, truncated, info = self.venv.step_wait()
         with self.clock.time("Time/Store"):
             reward, cost, ended = self._live(reward), self._live(info["cost"]), self._live(terminated)
             kept = self.agent.stored_cost(torch.from_numpy(cost))
-            scaled = reward * self.config.reward_scale
-            done = ended | self._live(truncated)
+            scaled, done = reward * self.config.reward_scale, ended | self._live(truncated)
             self.replay.add(obs, self.action, scaled, kept, self._live(info["final_obs"]), ended, done)
             for run, total in self.episodes.add(reward, cost, done):
                 self.agent.record_episode(run, total)
             self.agent.after_env_steps(self.num_envs)
             self.env_steps += self.num_envs
         if self.faithful:
-            self._update(before)
+            self._update(self.env_steps - self.num_envs)
 
     def _act(self, obs: np.ndarray) -> np.ndarray:
         if self.env_steps < self.config.start_steps:
@@ -89,34 +87,39 @@ class OffPolicy:
 
     def _random(self, seed: int) -> np.ndarray:
         bits = np.random.Philox(key=RANDOM_ACTIONS | seed & (2**64 - 1), counter=self.env_steps << 64)
-        shape = (self.num_envs, self.replay.spec.act_dim)
-        return np.random.Generator(bits).uniform(-1.0, 1.0, shape).astype(np.float32)
+        return np.random.Generator(bits).uniform(-1, 1, self.action.shape[1:]).astype(np.float32)
 
-    def _recorded(self) -> tuple[Callable[[Batch], Metrics], Callable[[torch.Tensor], torch.Tensor]]:
-        return (self.agent.update, self.agent.act) if self.eager else (Graph(self.agent), Acting(self.agent))
+    def _recorded(self) -> tuple[Graph, Callable[[torch.Tensor], torch.Tensor]]:
+        if self.eager:
+            return Graph(self.agent, self._learn, reason="asked to be eager"), self.agent.act
+        moved = lambda: [self.replay.draws, *self.meter.sums.values()]  # noqa: E731
+        return Graph(self.agent, self._learn, moved=moved, read=[self.replay.rows]), Acting(self.agent)
+
+    def _learn(self, places: torch.Tensor | None) -> Metrics:
+        """One update from the transitions at `places` in the replay, or from a draw."""
+        replay, size, steps = self.replay, self.config.batch_size, self.config.cost_steps
+        self.meter.add(self.agent.update(replay.sample(size, steps) if places is None else replay.batch(places, steps)))
+        return {}
 
     def _update(self, steps: int) -> None:
         with self.clock.time("Time/Update"):
-            for batch in self._minibatches(steps):
-                self.meter.add(self.learn(batch))
-                self.updates += 1
+            for places, times in self._due(steps):
+                self.learn(places, times)
+                self.updates += times
 
-    def _minibatches(self, steps: int) -> Iterator[Batch]:
-        """What is to be learnt from in the vector step that `steps` environment steps have gone before.
+    def _due(self, steps: int) -> Iterator[tuple[torch.Tensor | None, int]]:
+        """What to learn from, and how often, in the vector step that `steps` environment steps have gone before.
 
         Updates are due per environment step after the random ones, and fractions add up over the vector steps; or, with
         iterations, in a pass over the replay whenever one is full.
         """
-        config, stored = self.config, self.env_steps
-        if self.replay.size == 0:
-            return
-        if config.iteration_steps:
+        config, stored, anything = self.config, self.env_steps, self.replay.size > 0
+        if anything and config.iteration_steps:
             if stored // config.iteration_steps > (stored - self.num_envs) // config.iteration_steps:
-                yield from self.replay.sweep(config.batch_size, config.cost_steps)
-        elif steps >= config.start_steps:
+                yield from ((places, 1) for places in self.replay.sweep(config.batch_size))
+        elif anything and steps >= config.start_steps:
             before, rate = steps - config.start_steps, config.updates_per_step
-            for _ in range(int((before + self.num_envs) * rate) - int(before * rate)):
-                yield self.replay.sample(config.batch_size, config.cost_steps)
+            yield None, int((before + self.num_envs) * rate) - int(before * rate)
 
     def _live(self, values: np.ndarray) -> np.ndarray:
         """[R0 n, ...] of every environment -> [R, n, ...] of the runs that still train."""

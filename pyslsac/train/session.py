@@ -147,7 +147,7 @@ class Session:
         return [
             {
                 "loop": map_runs(stacked, functools.partial(_of_run, place)),
-                "replay": {"added": replay.added, "draws": replay.draws, "stride": replay.stride},
+                "replay": replay.counters(),
                 "envs": envs[place],
                 "files": run.state_dict(),
                 "session": session | {"random": torch.get_rng_state()},

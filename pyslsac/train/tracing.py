@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import torch
@@ -19,15 +19,15 @@ ONE_BY_ONE = {  # on a CPU the first are loops over the second
 EFFECTS = torch.library.Library("pyslsac_graph", "DEF")
 
 
-def recorded(function: Callable[..., Any], inputs: list[Tensor]) -> Callable[..., Any]:
-    """`function` of tensors, which runs once, as a graph of its operators."""
+def recorded(function: Callable[..., Any], inputs: list[Tensor], read: Sequence[Tensor] = ()) -> Callable[..., Any]:
+    """`function` of tensors, which runs once, as a graph of its operators. Of tensors in `read` no copies are made."""
     from torch.fx.experimental.proxy_tensor import make_fx  # here, for it takes as long to import as all else
 
     module = make_fx(function)(*inputs)
     for node in reversed(module.graph.nodes):
         _suit(node)
     module.recompile()
-    return _interpreted(module, inputs)
+    return _interpreted(module, inputs, {tensor.data_ptr() for tensor in read})
 
 
 def _suit(node: torch.fx.Node) -> None:
@@ -62,13 +62,14 @@ def with_effects(op: torch._ops.OpOverload) -> torch._ops.OpOverload:
     return getattr(torch.ops.pyslsac_graph, name).default
 
 
-def _interpreted(module: torch.fx.GraphModule, inputs: list[Tensor]) -> Callable[..., Any]:
-    """The module for torch's interpreter, which runs it once to see it: what that moves is put back."""
+def _interpreted(module: torch.fx.GraphModule, inputs: list[Tensor], read: set[int]) -> Callable[..., Any]:
+    """The module for torch's interpreter, which runs it once to see it. What that moves, but in `read`, is put back."""
     for name, value in list(vars(module).items()):
         if isinstance(value, Tensor):  # else it counts as a constant, and constants of one value as one
             delattr(module, name)
             module.register_buffer(name, value)
-    copies = [(value, value.detach().clone()) for value in (*module.parameters(), *module.buffers())]
+    values = [value for value in (*module.parameters(), *module.buffers()) if value.data_ptr() not in read]
+    copies = [(value, value.detach().clone()) for value in values]
     with torch.no_grad():
         graph = torch.jit.trace(module, tuple(inputs), check_trace=False)
         for value, copy in copies:

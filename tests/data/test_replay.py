@@ -116,11 +116,11 @@ def test_numpy_goes_in_as_it_is():
 
 def test_a_pass_takes_every_row_once_and_leaves_out_a_rest():
     replay = filled(count=10)
-    seen = torch.cat([batch.obs[..., 0] for batch in replay.sweep(3)], dim=1)  # [R, 9]
+    seen = torch.cat([batch.obs[..., 0] for batch in map(replay.batch, replay.sweep(3))], dim=1)  # [R, 9]
     assert seen.shape == (2, 9) and all(len(set(run.tolist())) == 9 for run in seen)
-    again = torch.cat([batch.obs[..., 0] for batch in replay.sweep(3)], dim=1)
+    again = torch.cat([batch.obs[..., 0] for batch in map(replay.batch, replay.sweep(3))], dim=1)
     assert not torch.equal(seen, again) and replay.draws == 2
-    assert [batch.obs.shape[1] for batch in replay.sweep(64)] == [10]
+    assert [places.shape[1] for places in replay.sweep(64)] == [10]
 
 
 def test_costs_of_several_steps_end_with_the_episode_the_replay_and_the_end_of_the_ring():

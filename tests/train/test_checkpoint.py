@@ -34,8 +34,10 @@ def fill(replay, count):
 
 
 def states(replay, step):
-    counters = {"added": replay.added, "draws": replay.draws, "stride": replay.stride}
-    return [{"step": step, "seed": seed, "replay": counters, "x": torch.full((1, 3), step + seed)} for seed in SEEDS]
+    return [
+        {"step": step, "seed": seed, "replay": replay.counters(), "x": torch.full((1, 3), step + seed)}
+        for seed in SEEDS
+    ]
 
 
 def save(checkpoints, replay, step, count):

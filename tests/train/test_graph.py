@@ -1,7 +1,9 @@
 """Recording updates: what is recorded when, and what where it fails. tests/agents/test_base.py compares the numbers."""
 
+import dataclasses
 import json
 import logging
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -51,6 +53,63 @@ def test_what_cannot_be_recorded_stays_eager_and_loses_nothing(agent, monkeypatc
     assert "data-dependent" in graph.reason and not any(graph.replays.values())
     assert [record.getMessage() for record in caplog.records] == [f"SAC runs without a graph: {graph.reason}"]
     assert state_of(agent) == state_of(other)
+
+
+def test_what_an_update_moves_beside_the_agent_is_put_back(agent, monkeypatch):
+    draws = torch.zeros(1)
+
+    def update(batch):
+        draws.add_(1)
+        return agent.update(batch) if draws.item() else {}  # what a tensor holds decides: it cannot be recorded
+
+    graph = Graph(agent, update, moved=lambda: [draws])
+    for number in range(6):
+        graph(batch_of(2, number))
+    assert graph.reason and draws.item() == agent.counters["updates"] == 6
+
+
+def test_without_a_batch_it_learns_from_what_keeps_its_place(agent):
+    """`times` updates a call, each from what a counter in the graph says; what is only read is not copied."""
+    other, held = make_agent("sac", SPEC, dict(width=16), runs=2), [batch_of(2, number) for number in range(3)]
+    rows, turn = torch.stack([batch.obs for batch in held]), torch.zeros(1, dtype=torch.int64)
+
+    def update(given):
+        assert given is None
+        obs = rows.index_select(0, turn % 3)[0]
+        turn.add_(1)
+        return agent.update(dataclasses.replace(held[0], obs=obs))
+
+    graph = Graph(agent, update, moved=lambda: [turn], read=[rows])
+    for _ in range(5):
+        graph(None, 2)
+    for number in range(10):
+        other.update(dataclasses.replace(held[0], obs=held[number % 3].obs))
+    assert not graph.reason and turn.item() == 10 and state_of(agent) == state_of(other)
+
+
+def test_on_cuda_a_launch_holds_several_updates(monkeypatch):
+    """A launch is a loop here, of an agent whose odd and even updates differ."""
+    made, agent = [], SimpleNamespace(device=SimpleNamespace(type="cuda"), updates=0, state_dict=dict)
+    agent.kind = lambda ahead=0: (agent.updates + ahead) % 2
+
+    def update(given):
+        agent.updates += 1
+        return {}
+
+    def captured(graph, given, times):
+        def replay(given):
+            made.append((agent.updates % 2, times))
+            return graph._eager(given, times)
+
+        return replay, replay(given)
+
+    monkeypatch.setattr("pyslsac.train.graph.captured", captured)
+    monkeypatch.setattr("pyslsac.train.graph.LAUNCH", 4)
+    graph = Graph(agent, update)
+    for _ in range(6):
+        graph(None, 7)
+    assert agent.updates == 42 and len(graph.replays) == 4  # launches of 4 and of 3, from an odd update and an even one
+    assert made == [(number % 2, times) for number in (0, 1, 0, 1) for times in (4, 3)]
 
 
 def test_ever_new_shapes_are_not_recorded_for_ever(agent):
