@@ -32,15 +32,18 @@ HOST_DEVICE float horner(float x, float p, float next, Rest... rest) {
   return horner(x, fma_rn(p, x, next), rest...);
 }
 
-// log of u = (2 k + 1) 2^-24 = m 2^e, m in [sqrt(1/2), sqrt(2)), k < 2^23, as e log 2 + f + f^2 p(f), f = m - 1.
-HOST_DEVICE float log_uniform(uint32_t k) {
-  const uint32_t bits = bits_of(mul_rn(static_cast<float>(static_cast<int32_t>(2 * k + 1)), 0x1p-24f));
-  const uint32_t shifted = bits + (0x3F800000 - 0x3F3504F3);
+// log of x = m 2^e > 0, not subnormal, m in [sqrt(1/2), sqrt(2)), as e log 2 + f + f^2 p(f), f = m - 1.
+HOST_DEVICE float log_of(float x) {
+  const uint32_t shifted = bits_of(x) + (0x3F800000 - 0x3F3504F3);
   const float e = static_cast<float>(static_cast<int32_t>(shifted >> 23) - 127);
   const float f = float_of((shifted & 0x007FFFFF) + 0x3F3504F3) - 1.0f;
   const float p = horner(f, -0x1.38c9dep-4f, 0x1.055ec6p-3f, -0x1.0d8242p-3f, 0x1.22d92ep-3f, -0x1.54728ap-3f,
                          0x1.99a01cp-3f, -0x1.000226p-2f, 0x1.555554p-2f, -0.5f);
   return fma_rn(e, 0x1.62e430p-1f, fma_rn(mul_rn(f, f), p, f));
+}
+// The same of u = (2 k + 1) 2^-24, k < 2^23.
+HOST_DEVICE float log_uniform(uint32_t k) {
+  return log_of(mul_rn(static_cast<float>(static_cast<int32_t>(2 * k + 1)), 0x1p-24f));
 }
 
 // cos and sin of 2 pi k 2^-24, k < 2^24: polynomials in v, the distance to the nearest quarter turn in quarter turns.
@@ -71,8 +74,7 @@ HOST_DEVICE void philox_normal4(uint64_t seed, uint64_t step, uint32_t stream, u
   box_muller(word[2], word[3], &normal[2], &normal[3]);
 }
 
-// The same on the host, fast, for elements first .. first + count - 1, wherever they start
-// (csrc/cpu/philox_normal.cpp).
+// The same on the host, fast, for elements first .. first + count - 1 (csrc/cpu/philox_normal.cpp).
 void philox_normal_fill(float* normal, int64_t count, int64_t first, uint64_t seed, uint64_t step, uint32_t stream);
 
 }  // namespace pyslsac

@@ -39,6 +39,7 @@ HEADLINES = {  # bench: part of the names of the cases that the README shows
     "quantile_features": "256 states x 32 quantiles",
     "langevin_chain": "critics 3 x 256",
     "langevin_step": "[4, 256, 6]",
+    "tanh_normal": "256 x 6",
     "philox_normal": " 1,000,000 ",
     "philox_integers": "1 x 256",
 }

@@ -26,6 +26,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from pyslsac import ops
 from pyslsac.agents.base import Agent, Device, OffPolicyConfig, check_range
 from pyslsac.data import Batch, RunningNormalizer, Spec
 from pyslsac.nn import Ensemble, TanhGaussian, frozen
@@ -147,9 +148,9 @@ class SACLag(Agent):
         z = c + gamma_c (1 - terminated) Q̄_c(s', tanh(mean(s'))), `cost_steps` steps on.
         """
         tail = batch.tail(self.config.cost_gamma)
-        mean, log_std = self.actor.latent(batch.next_obs)
-        action, log_prob = self.actor.squash(mean, log_std, noise)
-        mode = torch.tanh(mean) if tail.obs is batch.next_obs else self.actor.mode(tail.obs)
+        params = self.actor.network(batch.next_obs)
+        action, log_prob = ops.tanh_normal(params, noise)
+        mode = params.chunk(2, -1)[0].tanh() if tail.obs is batch.next_obs else self.actor.mode(tail.obs)
         twins = self.target_critics(torch.cat([batch.next_obs, action], dim=-1)).squeeze(-1)  # [R, 2, B]
         value = twins.amin(1) - self.alpha.value.unsqueeze(-1) * log_prob
         cost = self.target_cost_critic(torch.cat([tail.obs, mode], dim=-1)).squeeze(-1)

@@ -6,12 +6,12 @@ import math
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pyslsac import ops
 from pyslsac.nn.ensemble import Ensemble
 
-LOG_STD_RANGE = (-20.0, 2.0)
+LOG_STD_RANGE = (-20.0, 2.0)  # as ops.tanh_normal has it
 
 
 class TanhGaussian(nn.Module):
@@ -31,20 +31,8 @@ class TanhGaussian(nn.Module):
         self.network = Ensemble((runs,), (obs_dim, width, width, 2 * act_dim), generators, compute=compute)
 
     def forward(self, obs: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """Action [R, B, A] and its log density [R, B], from standard normals `noise` [R, B, A]."""
-        return self.squash(*self.latent(obs), noise)
-
-    @staticmethod
-    def squash(mean: Tensor, log_std: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """Action tanh(u) [R, B, A], u = mean + std · noise, and its log density [R, B].
-
-        log π(a|s) = Σ_A [ -noise²/2 - log std - log √(2π) - log(1 - a²) ], with
-        log(1 - tanh²u) = 2 (log 2 - u - softplus(-2u)), which does not cancel at large |u|.
-        """
-        u = mean + log_std.exp() * noise
-        log_normal = -0.5 * noise.square() - log_std - 0.5 * math.log(2 * math.pi)
-        log_slope = 2 * (math.log(2) - u - F.softplus(-2 * u))
-        return torch.tanh(u), (log_normal - log_slope).sum(-1)
+        """Action [R, B, A] and its log density [R, B], from standard normals `noise` [R, B, A] (`ops.tanh_normal`)."""
+        return ops.tanh_normal(self.network(obs), noise)
 
     def latent(self, obs: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log standard deviation [R, B, A] of u."""
@@ -53,8 +41,7 @@ class TanhGaussian(nn.Module):
 
     def sample(self, obs: Tensor, noise: Tensor) -> Tensor:
         """`forward`'s action [R, B, A] alone."""
-        mean, log_std = self.latent(obs)
-        return torch.tanh(mean + log_std.exp() * noise)
+        return self(obs, noise)[0]
 
     def mode(self, obs: Tensor) -> Tensor:
         """The deterministic action tanh(mean(s)) [R, B, A]."""

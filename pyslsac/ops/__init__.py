@@ -11,6 +11,7 @@ from pyslsac.ops.philox_integers import philox_integers
 from pyslsac.ops.philox_normal import philox_normal
 from pyslsac.ops.quantile_features import quantile_features
 from pyslsac.ops.quantile_huber import quantile_huber
+from pyslsac.ops.tanh_normal import tanh_normal
 
 __all__ = [
     "Chain",
@@ -28,4 +29,5 @@ __all__ = [
     "philox_normal",
     "quantile_features",
     "quantile_huber",
+    "tanh_normal",
 ]

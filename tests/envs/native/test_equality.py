@@ -47,6 +47,7 @@ def test_a_walkers_model_is_the_releases(name: str) -> None:
     assert different(fleet.models[0], Release(name, fleet).inner.model) == []
 
 
+@pytest.mark.long
 @needs_release
 @pytest.mark.parametrize("name", tasks.STEPS)
 def test_one_step_from_each_state_of_the_release_is_its_step(name: str) -> None:
