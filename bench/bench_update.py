@@ -7,6 +7,7 @@ beside them stand the same ones made by their Python.
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
@@ -19,7 +20,8 @@ from pyslsac.train.graph import Graph
 
 TASKS = {"HalfCheetah": Spec(obs_dim=17, act_dim=6), "Ant": Spec(obs_dim=27, act_dim=8)}
 SMALL = dict(width=32, quantiles=4, target_quantiles=4, risk_quantiles=4)
-RUNS = 4
+RUNS = {"HalfCheetah": (4, 8), "Ant": (4,)}  # in lockstep
+COMPILED = "targets", "reward_loss", "cost_loss", "actor_loss"
 Rivals = dict[str, Callable[[], object]]
 FAMILY: dict[str, Callable[..., Any]] = {  # what makes the plain version, from the sizes and the agent's changed fields
     "lac": lambda obs, act, **config: lac.LAC(obs, act, lac.Config(**config)),
@@ -61,33 +63,45 @@ def repeat(update: Callable[[Batch], object], batch: Batch, times: int) -> None:
 def sl_sac_cases(device: torch.device, quick: bool) -> Iterator[tuple[str, Rivals]]:
     options = SMALL if quick else {}
     for task, spec in [*TASKS.items()][: 1 if quick else None]:
-        runs = 2 if quick else RUNS
-        one, many = (random_batch(spec, n, 32 if quick else 256, device) for n in (1, runs))
+        one = random_batch(spec, 1, 32 if quick else 256, device)
         for delay in (1, 2):
             config = options | {"policy_delay": delay}
             agent = make_agent("sl-sac", spec, config, device=device)
             graph = Graph(agent)
             with torch.device(device):
                 plain = sl_sac.SLSAC(spec.obs_dim, spec.act_dim, sl_sac.Config(**config))
+            updates: dict[str, Callable[[Batch], object]] = {
+                "sl-sac": graph,
+                "eager": agent.update,
+                "separate networks": plain.update,
+            }
+            if task == "HalfCheetah" and delay == 1 and not quick:  # it compiles for minutes
+                updates["losses by torch.compile"] = with_compiled_losses("sl-sac", spec, config, device).update
             yield (
                 f"sl-sac, {task}, actor every {'update' if delay == 1 else f'{delay} updates'}, {delay} updates a call",
+                {name: partial(repeat, update, one, delay) for name, update in updates.items()},
+            )
+        for runs in (2,) if quick else RUNS[task]:
+            lockstep = Graph(make_agent("sl-sac", spec, options, runs=runs, device=device))
+            many = random_batch(spec, runs, 32 if quick else 256, device)
+            apart = [Graph(make_agent("sl-sac", spec, options, device=device, seed=run)) for run in range(runs)]
+            yield (
+                f"sl-sac, {task}, {runs} runs, 2 updates of each a call",
                 {
-                    "sl-sac": lambda update=graph, one=one, delay=delay: repeat(update, one, delay),
-                    "eager": lambda agent=agent, one=one, delay=delay: repeat(agent.update, one, delay),
-                    "separate networks": lambda plain=plain, one=one, delay=delay: repeat(plain.update, one, delay),
+                    f"{runs} runs in lockstep": partial(repeat, lockstep, many, 2),
+                    f"{runs} agents, one after another": lambda updates=apart, one=one: [
+                        update(one) for update in updates for _ in range(2)
+                    ],
                 },
             )
-        lockstep = Graph(make_agent("sl-sac", spec, options, runs=runs, device=device))
-        apart = [Graph(make_agent("sl-sac", spec, options, device=device, seed=run)) for run in range(runs)]
-        yield (
-            f"sl-sac, {task}, {runs} runs, 2 updates of each a call",
-            {
-                f"{runs} runs in lockstep": lambda update=lockstep, many=many: repeat(update, many, 2),
-                f"{runs} agents, one after another": lambda updates=apart, one=one: [
-                    update(one) for update in updates for _ in range(2)
-                ],
-            },
-        )
+
+
+def with_compiled_losses(name: str, spec: Spec, config: dict[str, Any], device: torch.device) -> Any:
+    """An agent whose targets and losses torch.compile makes; its optimizers and the order stay in Python."""
+    agent = make_agent(name, spec, config, device=device)
+    for method in COMPILED:
+        setattr(agent, method, torch.compile(getattr(agent, method), dynamic=False))
+    return agent
 
 
 def family_cases(device: torch.device, quick: bool) -> Iterator[tuple[str, Rivals]]:
