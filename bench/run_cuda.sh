@@ -37,7 +37,7 @@ build() {
 }
 doctor() { run python3 -m pyslsac doctor; }
 tests() { # the 16 million normals of test_philox_normal among them
-  local which=(tests/ops tests/optim tests/cuda_emulation/test_tile_product.py)
+  local which=(tests/ops tests/optim tests/train/test_graph.py tests/cuda_emulation/test_tile_product.py)
   [ -z "${QUICK:-}" ] || which=(tests/ops/test_philox_normal.py)
   run python3 -m pytest -q -rs -p no:cacheprovider --junitxml="$OUT/tests.xml" "${which[@]}"
 }
