@@ -11,7 +11,8 @@ DEMO_OUT ?= runs/demo
 
 BIN := $(abspath $(VENV))/bin
 PIP := $(BIN)/python -m pip
-PIP_INSTALL := $(PIP) install --quiet --disable-pip-version-check -c requirements/constraints.txt
+# --no-compile: Python compiles what it imports; of torch, Ray and the like that is a small part.
+PIP_INSTALL := $(PIP) install --quiet --disable-pip-version-check --no-compile -c requirements/constraints.txt
 CXX_SOURCES = $(shell find csrc tests/cuda_emulation tests/ops -name '*.h' -o -name '*.cuh' -o -name '*.cpp' -o -name '*.cu' 2>/dev/null)
 
 .PHONY: help setup build demo test lint format docs cuda ceilings clean
