@@ -40,7 +40,8 @@ class Replay:
         self.added = 0  # transitions ever added, per run
         self.count = torch.zeros(1, dtype=torch.int64, device=device)  # the same, where a graph sees it
         self.draws = torch.zeros_like(self.count)  # minibatches, or passes, ever drawn
-        self.seeds = torch.tensor(seeds, dtype=torch.int64, device=device)  # [R]
+        bits = np.array([int(seed) & (2**64 - 1) for seed in seeds], np.uint64).view(np.int64)
+        self.seeds = torch.from_numpy(bits).to(device)  # [R]
         self.stride = 1  # transitions from one of an environment to its next
 
     @property

@@ -74,6 +74,11 @@ def test_a_run_draws_the_same_alone_and_after_a_selection():
     torch.testing.assert_close(second.sample(16).obs, both.sample(16).obs[1:])
 
 
+def test_seeds_are_64_bits():
+    draws = [filled(runs=1, seeds=(seed,)).sample(64).obs for seed in (2**64 - 1, -1, 2**63 - 1)]
+    assert torch.equal(draws[0], draws[1]) and not torch.equal(draws[0], draws[2])
+
+
 def test_segments_bring_everything_back():
     replay = Replay(SPEC, 10, 2, seeds=[3, 4])
     states, saved = [], 0
