@@ -32,7 +32,7 @@ template <typename T>
 std::tuple<Tensor, Tensor> forward(const Tensor& params, const Tensor& noise) {
   TanhNormal<T> args = arguments<T>("tanh_normal", params, noise);
   const std::vector<int64_t> rows(params.sizes().begin(), params.sizes().end() - 1);
-  Tensor action = room(noise, noise.sizes()), log_prob = torch::stable::new_empty(params, rows);
+  Tensor action = room(noise, noise.sizes()), log_prob = room(params, rows);
   args.action = static_cast<T*>(action.mutable_data_ptr());
   args.log_prob = static_cast<T*>(log_prob.mutable_data_ptr());
   launch<TanhNormal<T>>(backend::tanh_normal, args, params, args.rows, 4096 / args.actions + 1);

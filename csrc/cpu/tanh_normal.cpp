@@ -1,59 +1,76 @@
 #include "../tanh_normal.h"
 
 #include <algorithm>
+#include <vector>
 
 namespace pyslsac {
 
 namespace {
 
-// Else a lambda would be compiled once, for plain x86-64.
-#define INLINE __attribute__((always_inline))
+constexpr int64_t kChunk = 256;  // actions side by side, in whole rows
 
-constexpr int64_t kChunk = 256;  // actions side by side, of as many rows as it takes
+// Means and log stds of some rows' actions, one after another, and room for what is made of them.
+template <typename T>
+struct Chunk {
+  explicit Chunk(const TanhNormal<T>& args)
+      : actions(args.actions), rows(std::max<int64_t>(1, kChunk / args.actions)), memory(4 * rows * args.actions) {}
 
-// Chunks of the actions of rows begin .. end - 1, in their order: work(first, count, mean, log_std, row), where row[i]
-// says whose action first + i is.
-template <typename T, typename Work>
-HOST_DEVICE void in_chunks(const TanhNormal<T>& args, int64_t begin, int64_t end, Work work) {
-  T mean[kChunk], log_std[kChunk];
-  int64_t rows[kChunk], row = begin, column = 0;
-  for (int64_t first = begin * args.actions; first < end * args.actions; first += kChunk) {
-    const int64_t count = std::min(kChunk, end * args.actions - first);
-    for (int64_t i = 0; i < count; ++i) {
-      const T* params = args.params + 2 * row * args.actions + column;
-      mean[i] = params[0], log_std[i] = params[args.actions], rows[i] = row;
-      if (++column == args.actions) column = 0, ++row;
+  HOST_DEVICE int64_t take(const TanhNormal<T>& args, int64_t first, int64_t end) {
+    const int64_t count = std::min(rows, end - first);
+    for (int64_t row = 0; row < count; ++row)
+      for (int64_t i = 0; i < actions; ++i) {
+        const T* params = args.params + 2 * (first + row) * actions + i;
+        at(0)[row * actions + i] = params[0], at(1)[row * actions + i] = params[actions];
+      }
+    return count;
+  }
+  HOST_DEVICE T* at(int64_t part) { return memory.data() + part * rows * actions; }
+
+  const int64_t actions, rows;
+  std::vector<T> memory;
+};
+
+template <typename T>
+HOST_DEVICE void forward(const TanhNormal<T>& args, int64_t begin, int64_t end) {
+  Chunk<T> chunk(args);
+  const int64_t actions = args.actions;
+  const T *mean = chunk.at(0), *log_std = chunk.at(1);
+  T* share = chunk.at(2);
+  for (int64_t first = begin, count; first < end; first += count) {
+    count = chunk.take(args, first, end);
+    const T* noise = args.noise + first * actions;
+    T* action = args.action + first * actions;
+#pragma GCC ivdep
+    for (int64_t i = 0; i < count * actions; ++i) squash(mean[i], log_std[i], noise[i], &action[i], &share[i]);
+    for (int64_t row = 0; row < count; ++row) {
+      T total = 0;
+      for (int64_t i = 0; i < actions; ++i) total += share[row * actions + i];
+      args.log_prob[first + row] = total;
     }
-    work(first, count, mean, log_std, rows);
   }
 }
 
 template <typename T>
-HOST_DEVICE void forward(const TanhNormal<T>& args, int64_t begin, int64_t end) {
-  std::fill(args.log_prob + begin, args.log_prob + end, T(0));
-  in_chunks(args, begin, end,
-            [&](int64_t first, int64_t count, const T* mean, const T* log_std, const int64_t* row) INLINE {
-              const T* noise = args.noise + first;
-              T action[kChunk], share[kChunk];
-              for (int64_t i = 0; i < count; ++i) squash(mean[i], log_std[i], noise[i], &action[i], &share[i]);
-              std::copy(action, action + count, args.action + first);
-              for (int64_t i = 0; i < count; ++i) args.log_prob[row[i]] += share[i];
-            });
-}
-
-template <typename T>
 HOST_DEVICE void backward(const TanhNormal<T>& args, int64_t begin, int64_t end) {
-  in_chunks(args, begin, end, [&](int64_t first, int64_t count, const T*, const T* log_std, const int64_t* row) INLINE {
-    const T *noise = args.noise + first, *action = args.action + first, *action_grad = args.action_grad + first;
-    T log_prob_grad[kChunk], mean_grad[kChunk], log_std_grad[kChunk];
-    for (int64_t i = 0; i < count; ++i) log_prob_grad[i] = args.log_prob_grad[row[i]];
-    for (int64_t i = 0; i < count; ++i)
-      squash_back(log_std[i], noise[i], action[i], action_grad[i], log_prob_grad[i], &mean_grad[i], &log_std_grad[i]);
-    for (int64_t i = 0; i < count; ++i) {
-      T* grad = args.params_grad + first + i + row[i] * args.actions;
-      grad[0] = mean_grad[i], grad[args.actions] = log_std_grad[i];
+  Chunk<T> chunk(args);
+  const int64_t actions = args.actions;
+  const T* log_std = chunk.at(1);
+  T *mean_grad = chunk.at(0), *density = chunk.at(2), *log_std_grad = chunk.at(3);
+  for (int64_t first = begin, count; first < end; first += count) {
+    count = chunk.take(args, first, end);
+    const T *noise = args.noise + first * actions, *action = args.action + first * actions;
+    const T* action_grad = args.action_grad + first * actions;
+    for (int64_t row = 0; row < count; ++row)
+      std::fill_n(density + row * actions, actions, args.log_prob_grad[first + row]);
+#pragma GCC ivdep
+    for (int64_t i = 0; i < count * actions; ++i)
+      squash_back(log_std[i], noise[i], action[i], action_grad[i], density[i], &mean_grad[i], &log_std_grad[i]);
+    for (int64_t row = 0; row < count; ++row) {
+      T* grad = args.params_grad + 2 * (first + row) * actions;
+      std::copy_n(mean_grad + row * actions, actions, grad);
+      std::copy_n(log_std_grad + row * actions, actions, grad + actions);
     }
-  });
+  }
 }
 
 SIMD_CLONES void forward_float(const TanhNormal<float>& args, int64_t begin, int64_t end) { forward(args, begin, end); }
@@ -65,22 +82,17 @@ SIMD_CLONES void backward_float(const TanhNormal<float>& args, int64_t begin, in
 
 namespace cpu {
 
-template <>
-void tanh_normal(const TanhNormal<float>& args, int64_t begin, int64_t end) {
-  forward_float(args, begin, end);
-}
-template <>
-void tanh_normal_backward(const TanhNormal<float>& args, int64_t begin, int64_t end) {
-  backward_float(args, begin, end);
-}
-template <>
-void tanh_normal(const TanhNormal<double>& args, int64_t begin, int64_t end) {
-  forward(args, begin, end);
-}
-template <>
-void tanh_normal_backward(const TanhNormal<double>& args, int64_t begin, int64_t end) {
-  backward(args, begin, end);
-}
+#define INSTANTIATE(T, suffix)                                                       \
+  template <>                                                                        \
+  void tanh_normal(const TanhNormal<T>& args, int64_t begin, int64_t end) {          \
+    forward##suffix(args, begin, end);                                               \
+  }                                                                                  \
+  template <>                                                                        \
+  void tanh_normal_backward(const TanhNormal<T>& args, int64_t begin, int64_t end) { \
+    backward##suffix(args, begin, end);                                              \
+  }
+INSTANTIATE(float, _float)
+INSTANTIATE(double, )
 
 }  // namespace cpu
 }  // namespace pyslsac
