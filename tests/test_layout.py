@@ -129,6 +129,7 @@ JUSTIFIED: dict[str, tuple[int, str]] = {  # file: (lines it may have, why it is
     "csrc/cpu/panel.h": (105, "a product by columns, by rows and their edges, all around one packed panel"),
     "csrc/cpu/nonzero.h": (105, "columns are found, packed and multiplied in one layout"),
     "csrc/cpu/dual_tables.h": (110, "the sums over a run's tables, around one packing of them"),
+    "csrc/bind/room.h": (90, "the blocks that are kept, and the tensors that are made of them or of torch's memory"),
     "csrc/bind/perceptron.cpp": (140, "two ops on lists of tensors, each refused by name"),
     "pyslsac/ops/perceptron.py": (130, "two ops, their fakes, and the node of the graph that joins them"),
     "pyslsac/ops/_library.py": (110, "what every op's wrapper shares"),

@@ -47,7 +47,7 @@ SETTINGS: dict[str, tuple[dict[str, Any], dict[str, dict[str, Any]]]] = {  # age
             start_steps=300, critic_lr=4e-3, generator_lr=4e-3, polyak=0.05,
         ),
         {
-            "pyslsac/Bandit-v0": dict(steps=2_200, multiplier_interval=20, multiplier_lr=0.15),
+            "pyslsac/Bandit-v0": dict(steps=2_600, multiplier_interval=20, multiplier_lr=0.15),
             "pyslsac/LinearQuadratic-v0": dict(
                 steps=3_000, multiplier_interval=100, multiplier_lr=0.05, multiplier_init=1.0, gamma=0.7, cost_gamma=0.7
             ),
@@ -85,7 +85,7 @@ SETTINGS: dict[str, tuple[dict[str, Any], dict[str, dict[str, Any]]]] = {  # age
         ),
         {
             "pyslsac/Bandit-v0": dict(multiplier_lr=5e-3),
-            "pyslsac/LinearQuadratic-v0": dict(multiplier_lr=1.5e-3, gamma=0.9, cost_gamma=0.9),
+            "pyslsac/LinearQuadratic-v0": dict(steps=3_500, multiplier_lr=1.5e-3, gamma=0.9, cost_gamma=0.9),
         },
     ),
     "wcsac": (

@@ -37,7 +37,8 @@ def test_cases_have_names_counts_and_rivals_that_run(op):
     cases = list(bench.cases_of([op])[op](CPU, True))
     assert cases and len({case.name for case in cases}) == len(cases)
     for case in cases:
-        assert case.traffic > 0 and case.flops > 0 and len(case.rivals) > 1
+        assert case.traffic > 0 and len(case.rivals) > 1
+        assert case.flops > 0 or op == "philox_integers"  # whose arithmetic is of integers
         assert all(bench.works(name, call) for name, call in case.rivals.items())
 
 

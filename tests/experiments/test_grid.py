@@ -24,7 +24,7 @@ def test_a_cell_for_each_algorithm_task_variant_and_point_with_all_its_seeds(tmp
         f"sl-sac/pyslsac-{t}-v0/{e}" for t in ("Bandit", "LinearQuadratic") for e in ends
     ]
     last = cells[-1]
-    assert last.seeds == [0, 1] and last.steps == 300 and last.options["num_envs"] == 4
+    assert last.seeds == [0, 1] and last.steps == 240 and last.options["num_envs"] == 4
     assert last.options["agent"] == {"reward_optimizer": "adam", "risk_level": 1.0}
     assert last.out == tmp_path / "out" / last.name
     assert last.folders == [last.out / "seed-000", last.out / "seed-001"]
