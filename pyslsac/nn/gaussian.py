@@ -10,8 +10,7 @@ from torch import Tensor, nn
 
 from pyslsac import ops
 from pyslsac.nn.ensemble import Ensemble
-
-LOG_STD_RANGE = (-20.0, 2.0)  # as ops.tanh_normal has it
+from pyslsac.ops.reference.tanh_normal import LOG_STD_RANGE
 
 
 class TanhGaussian(nn.Module):

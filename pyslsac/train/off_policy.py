@@ -90,10 +90,12 @@ class OffPolicy:
         return np.random.Generator(bits).uniform(-1, 1, self.action.shape[1:]).astype(np.float32)
 
     def _recorded(self) -> tuple[Graph, Callable[[torch.Tensor], torch.Tensor]]:
-        if self.eager:
-            return Graph(self.agent, self._learn, reason="asked to be eager"), self.agent.act
-        moved = lambda: [self.replay.draws, *self.meter.sums.values()]  # noqa: E731
-        return Graph(self.agent, self._learn, moved=moved, read=[self.replay.rows]), Acting(self.agent)
+        def moved() -> list[torch.Tensor]:
+            return [self.replay.draws, *self.meter.sums.values()]
+
+        reason = "asked to be eager" if self.eager else ""
+        learn = Graph(self.agent, self._learn, moved=moved, read=[self.replay.rows], reason=reason)
+        return learn, self.agent.act if self.eager else Acting(self.agent)
 
     def _learn(self, places: torch.Tensor | None) -> Metrics:
         """One update from the transitions at `places` in the replay, or from a draw."""
@@ -151,8 +153,7 @@ class OffPolicy:
         self.episodes.select(keep)
         self.meter.select(keep)
         self.action = self.action[list(keep)]
-        self.seeds = [self.seeds[run] for run in keep]
-        self.places = [self.places[run] for run in keep]
+        self.seeds, self.places = ([of[run] for run in keep] for of in (self.seeds, self.places))
 
     def state_dict(self) -> dict[str, Any]:
         """All but the replay's rows and the environments, stacked by run."""
