@@ -5,7 +5,7 @@
 
 #include "bfloat16.h"
 #include "philox.h"
-#include "reduce.h"
+#include "tensor_list.h"
 
 namespace pyslsac {
 
@@ -44,25 +44,12 @@ struct Asgld {
 
   HOST_DEVICE bool skipped() const { return found_inf && *found_inf != 0.0f; }
   HOST_DEVICE bool norms() const { return clip == Clip::grad_norm || clip == Clip::drift_norm; }
-  HOST_DEVICE double factor(double squares) const {
-    const double ratio = clip_threshold / (sqrt_rn(squares) + 1e-6);
-    return ratio > 1.0 ? 1.0 : ratio;  // a NaN stays one
-  }
+  HOST_DEVICE int64_t groups() const { return networks; }
+  HOST_DEVICE double factor(double squares) const { return clip_factor(clip_threshold, squares); }
   HOST_DEVICE AsgldChunk locate(int64_t chunk) const {
-    int64_t i = 0;
-    for (int64_t end = count; end - i > 1;) {
-      const int64_t middle = (i + end) / 2;
-      (tensors[middle].first_chunk <= chunk ? i : end) = middle;
-    }
-    const AsgldTensor& t = tensors[i];
-    const int64_t each = reduce_chunks(t.size), length = networks / runs, network = (chunk - t.first_chunk) / each;
-    const int64_t start = (chunk - t.first_chunk) % each * kReduceChunk, rest = t.size - start;
-    return {&t,
-            network,
-            network / length,
-            network * t.size + start,
-            t.offset + network % length * t.size + start,
-            rest < kReduceChunk ? rest : kReduceChunk};
+    const auto [tensor, network, first, elements] = locate_chunk(tensors, count, chunk);
+    const int64_t length = networks / runs, run = network / length;
+    return {tensor, network, run, first, tensor->offset + first - run * length * tensor->size, elements};
   }
 };
 

@@ -3,10 +3,8 @@
 #include <cmath>
 #include <vector>
 
-#include "../reduce.h"
 #include "checks.h"
-
-#ifndef PYSLSAC_CUDA  // there the op is its reference
+#include "room.h"
 
 namespace pyslsac {
 
@@ -29,7 +27,8 @@ void adam_(Tensors params, Tensors grads, Tensors exp_avgs, Tensors exp_avg_sqs,
            double beta1, double beta2, double eps, double weight_decay, double grad_norm, bool maximize) {
   const char* op = "adam_";
   if (params.empty()) return;
-  const bool wide = params[0].scalar_type() == ScalarType::Double;
+  const Tensor& like = params[0];
+  const bool wide = like.scalar_type() == ScalarType::Double;
   const std::pair<const char*, size_t> lengths[] = {{"grads", grads.size()},
                                                     {"exp_avgs", exp_avgs.size()},
                                                     {"exp_avg_sqs", exp_avg_sqs.size()},
@@ -43,19 +42,19 @@ void adam_(Tensors params, Tensors grads, Tensors exp_avgs, Tensors exp_avg_sqs,
   int64_t chunks = 0;
   for (size_t i = 0; i < params.size(); ++i) {
     const Tensor &param = params[i], &step = steps[i];
-    const bool fits = param.scalar_type() == (wide ? ScalarType::Double : ScalarType::Float) && param.is_cpu();
-    require(fits && param.is_contiguous() && param.numel() % runs == 0, op, "params", param,
-            "float32 or float64 [runs, ...], all of one dtype, contiguous, on cpu");
-    require(step.scalar_type() == ScalarType::Float && step.numel() == 1 && step.is_cpu(), op, "steps", step,
-            "float32 of one element on cpu");
-    const double number = *static_cast<const float*>(step.const_data_ptr()) + 1;
+    const bool fits = param.scalar_type() == (wide ? ScalarType::Double : ScalarType::Float);
+    require(fits && same_device(param, like) && param.is_contiguous() && param.numel() % runs == 0, op, "params", param,
+            "float32 or float64 [runs, ...], all of one dtype, contiguous, on one device");
+    require(step.scalar_type() == ScalarType::Float && step.numel() == 1 && same_device(step, like), op, "steps", step,
+            "float32 of one element beside the parameters");
     tensors.push_back({param.mutable_data_ptr(), entry("grads", grads, i, param), entry("exp_avgs", exp_avgs, i, param),
-                       entry("exp_avg_sqs", exp_avg_sqs, i, param), number, param.numel() / runs, chunks});
+                       entry("exp_avg_sqs", exp_avg_sqs, i, param), static_cast<float*>(step.mutable_data_ptr()),
+                       param.numel() / runs, chunks});
     chunks += runs * reduce_chunks(tensors.back().size);
   }
-  for (const Tensor& step : steps) *static_cast<float*>(step.mutable_data_ptr()) += 1;  // now that all fits
-  std::vector<double> sums(std::isinf(grad_norm) ? 0 : chunks + runs);
-  double* const factors = sums.empty() ? nullptr : sums.data() + chunks;
+  const bool clipped = !std::isinf(grad_norm);
+  const Tensor sums = room(like, {clipped ? chunks + runs : 0}, ScalarType::Double);
+  double* const data = static_cast<double*>(sums.mutable_data_ptr());
   const Adam args{tensors.data(),
                   static_cast<int64_t>(tensors.size()),
                   chunks,
@@ -68,20 +67,18 @@ void adam_(Tensors params, Tensors grads, Tensors exp_avgs, Tensors exp_avg_sqs,
                   grad_norm,
                   maximize,
                   wide,
-                  sums.data(),
-                  factors};
-  if (factors) {
-    launch<Adam>(cpu::adam_sums, args, params[0], chunks, 8);
-    launch<Adam>(cpu::adam_factors, args, params[0], runs, runs);
-  }
-  launch<Adam>(cpu::adam_step, args, params[0], chunks, 4);
+                  data,
+                  clipped ? data + chunks : nullptr};
+  launch(backend::adam_sums, args, like, clipped ? chunks + 1 : 1, 8);
+  if (clipped) launch(backend::adam_factors, args, like, runs, runs);
+  launch(backend::adam_step, args, like, chunks, 4);
 }
 
 }  // namespace
 
-STABLE_TORCH_LIBRARY_IMPL(pyslsac, CPU, library) { library.impl("adam_", TORCH_BOX(&adam_)); }
+STABLE_TORCH_LIBRARY_IMPL(pyslsac, PYSLSAC_KEY, library) { library.impl("adam_", TORCH_BOX(&adam_)); }
+#ifndef PYSLSAC_CUDA
 STABLE_TORCH_LIBRARY_IMPL(pyslsac_graph, CPU, library) { library.impl("pyslsac_adam_", TORCH_BOX(&adam_)); }
+#endif
 
 }  // namespace pyslsac
-
-#endif

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "checks.h"
+#include "room.h"
 
 namespace pyslsac {
 
@@ -134,9 +135,8 @@ void asgld_(Tensors params, Tensors grads, Tensors exp_avgs, Tensors exp_avg_sqs
     args.chunks += networks * reduce_chunks(tensors.back().size);
   }
   args.tensors = tensors.data();
-  Tensor sums;
+  const Tensor sums = room(like, {args.norms() ? args.chunks + networks : 0}, ScalarType::Double);
   if (args.norms()) {
-    sums = torch::stable::new_empty(like, {args.chunks + networks}, ScalarType::Double);
     args.sums = static_cast<double*>(sums.mutable_data_ptr());
     args.factors = args.sums + args.chunks;
     launch(backend::asgld_sums, args, like, args.chunks, 8);

@@ -3,8 +3,7 @@
 #include <tuple>
 
 #include "checks.h"
-
-#ifndef PYSLSAC_CUDA  // there the op is its reference
+#include "room.h"
 
 namespace pyslsac {
 
@@ -19,32 +18,33 @@ std::tuple<Tensor, Tensor> estep_dual(Tensor q, Tensor eta, Tensor multiplier, d
   for (const int i : {0, 1}) {
     const Tensor& start = i ? multiplier : eta;
     const bool good = start.scalar_type() == ScalarType::Double && start.dim() == 1 && start.size(0) == q.size(0) &&
-                      start.is_cpu() && start.is_contiguous();
+                      same_device(start, q) && start.is_contiguous();
     if (!good)
-      require(false, op, i ? "multiplier" : "eta", start, "float64 [" + std::to_string(q.size(0)) + "] on cpu");
+      require(false, op, i ? "multiplier" : "eta", start, "float64 [" + std::to_string(q.size(0)) + "] beside q");
     ends[i] = torch::stable::clone(start);
   }
   require(steps >= 0, op, "steps", steps, "at least 0");
   require(maximum >= 0, op, "maximum", maximum, "at least 0");
   const auto data = [](const Tensor& tensor) { return static_cast<double*>(tensor.mutable_data_ptr()); };
-  const EstepDual args{static_cast<const double*>(q.const_data_ptr()),
-                       data(ends[0]),
-                       data(ends[1]),
-                       q.size(0),
-                       q.size(2),
-                       q.size(3),
-                       steps,
-                       eps,
-                       budget,
-                       maximum};
-  launch<EstepDual>(cpu::estep_dual, args, q, args.runs, 1);
+  EstepDual args{static_cast<const double*>(q.const_data_ptr()),
+                 data(ends[0]),
+                 data(ends[1]),
+                 q.size(0),
+                 q.size(2),
+                 q.size(3),
+                 steps,
+                 eps,
+                 budget,
+                 maximum,
+                 nullptr};
+  const Tensor scratch = room(q, {args.runs * backend::estep_dual_scratch(args)});
+  args.scratch = data(scratch);
+  launch(backend::estep_dual, args, q, args.runs, 1);
   return {ends[0], ends[1]};
 }
 
 }  // namespace
 
-STABLE_TORCH_LIBRARY_IMPL(pyslsac, CPU, library) { library.impl("estep_dual", TORCH_BOX(&estep_dual)); }
+STABLE_TORCH_LIBRARY_IMPL(pyslsac, PYSLSAC_KEY, library) { library.impl("estep_dual", TORCH_BOX(&estep_dual)); }
 
 }  // namespace pyslsac
-
-#endif

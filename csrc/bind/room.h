@@ -7,7 +7,7 @@
 #include <new>
 #include <vector>
 
-#include "launch.h"
+#include "checks.h"
 
 namespace pyslsac {
 
@@ -60,27 +60,28 @@ class Blocks {
 
 #endif
 
-// An uninitialised tensor [sizes] of the dtype and device of `like`.
-inline torch::stable::Tensor room(const torch::stable::Tensor& like, IntHeaderOnlyArrayRef sizes) {
+// An uninitialised tensor [sizes] on the device of `like`.
+inline Tensor room(const Tensor& like, IntHeaderOnlyArrayRef sizes, ScalarType type) {
   std::vector<int64_t> strides(sizes.size(), 1);
   for (size_t axis = sizes.size(); axis-- > 1;) strides[axis - 1] = strides[axis] * sizes[axis];
 #ifndef PYSLSAC_CUDA
-  size_t bytes = like.element_size();
+  size_t bytes = aoti_torch_dtype_element_size(static_cast<int32_t>(type));
   for (const int64_t size : sizes) bytes *= size;
   if (bytes >= Blocks::kLeast) {
     return torch::stable::from_blob(
-        Blocks::all().take(bytes), sizes, strides, torch::stable::Device(torch::headeronly::DeviceType::CPU),
-        like.scalar_type(), +[](void* block) { Blocks::all().give_back(block); });
+        Blocks::all().take(bytes), sizes, strides, torch::stable::Device(torch::headeronly::DeviceType::CPU), type,
+        +[](void* block) { Blocks::all().give_back(block); });
   }
 #endif
-  int32_t dtype = 0, place = 0, index = 0;
+  int32_t place = 0, index = 0;
   AtenTensorHandle made = nullptr;  // by the shim itself: new_empty takes several microseconds to pack its arguments
-  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_get_dtype(like.get(), &dtype));
   STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_get_device_type(like.get(), &place));
   STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_get_device_index(like.get(), &index));
-  STABLE_TORCH_ERROR_CODE_CHECK(
-      aoti_torch_empty_strided(sizes.size(), sizes.data(), strides.data(), dtype, place, index, &made));
-  return torch::stable::Tensor(made);
+  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_empty_strided(sizes.size(), sizes.data(), strides.data(),
+                                                         static_cast<int32_t>(type), place, index, &made));
+  return Tensor(made);
 }
+
+inline Tensor room(const Tensor& like, IntHeaderOnlyArrayRef sizes) { return room(like, sizes, like.scalar_type()); }
 
 }  // namespace pyslsac

@@ -1,28 +1,10 @@
 #include "../adam.h"
 
-#include <algorithm>
-#include <cmath>
-
-#include "../reduce.h"
-
 namespace pyslsac {
 
 namespace {
 
-template <typename T>
-struct Chunk {  // count elements of one run from `first` of the tensor on
-  const AdamTensor& tensor;
-  int64_t run, first, count;
-
-  static Chunk of(const Adam& args, int64_t number) {
-    const AdamTensor* t = args.tensors + args.count - 1;
-    while (t->first_chunk > number) --t;
-    const int64_t each = reduce_chunks(t->size), run = (number - t->first_chunk) / each;
-    const int64_t start = (number - t->first_chunk) % each * kReduceChunk;
-    return {*t, run, run * t->size + start, std::min(t->size - start, kReduceChunk)};
-  }
-  T* at(void* data) const { return static_cast<T*>(data) + first; }
-};
+using Chunk = TensorChunk<AdamTensor>;
 
 template <typename T>
 struct Widened {
@@ -30,44 +12,34 @@ struct Widened {
   HOST_DEVICE double operator[](int64_t i) const { return x[i]; }
 };
 
+template <typename T>
+T* at(void* data, const Chunk& c) {
+  return static_cast<T*>(data) + c.first;
+}
+
 SIMD_CLONES double sum_squares(const float* x, int64_t count) { return sum_squares_chunk(Widened<float>{x}, count); }
 SIMD_CLONES double sum_squares(const double* x, int64_t count) { return sum_squares_chunk(x, count); }
 
 template <typename T>
-HOST_DEVICE void step(const Adam& args, const Chunk<T>& c, T factor) {
-  T *param = c.at(c.tensor.param), *grad = c.at(c.tensor.grad);
-  T *m = c.at(c.tensor.exp_avg), *v = c.at(c.tensor.exp_avg_sq);
-  const T rest1 = static_cast<T>(1 - args.beta1), beta2 = static_cast<T>(args.beta2), eps = static_cast<T>(args.eps);
-  const T rest2 = static_cast<T>(1 - args.beta2), decay = static_cast<T>(args.weight_decay);
-  const T size = static_cast<T>(args.lr / (1 - std::pow(args.beta1, c.tensor.step))), sign = args.maximize ? -1 : 1;
-  const T wider = static_cast<T>(1 / std::sqrt(1 - std::pow(args.beta2, c.tensor.step)));
-  if (factor != 1)
-    for (int64_t i = 0; i < c.count; ++i) grad[i] *= factor;
-  for (int64_t i = 0; i < c.count; ++i) {
-    const T g = sign * grad[i] + decay * param[i];
-    m[i] += rest1 * (g - m[i]);
-    v[i] = beta2 * v[i] + rest2 * g * g;
-    param[i] -= size * m[i] / (sqrt_rn(v[i]) * wider + eps);
-  }
+HOST_DEVICE void step(T* param, T* grad, T* m, T* v, int64_t count, const AdamElement<T>& e) {
+  if (e.factor != 1)
+    for (int64_t i = 0; i < count; ++i) grad[i] *= e.factor;
+  for (int64_t i = 0; i < count; ++i) e.move(param[i], grad[i], m[i], v[i]);
 }
 
-SIMD_CLONES void step_chunk(const Adam& args, const Chunk<float>& c, float factor) { step(args, c, factor); }
-SIMD_CLONES void step_chunk(const Adam& args, const Chunk<double>& c, double factor) { step(args, c, factor); }
-
-template <typename T>
-void sums_of(const Adam& args, int64_t begin, int64_t end) {
-  for (int64_t i = begin; i < end; ++i) {
-    const auto c = Chunk<T>::of(args, i);
-    args.sums[i] = sum_squares(c.at(c.tensor.grad), c.count);
-  }
+SIMD_CLONES void step_chunk(float* param, float* grad, float* m, float* v, int64_t count, AdamElement<float> e) {
+  step(param, grad, m, v, count, e);
+}
+SIMD_CLONES void step_chunk(double* param, double* grad, double* m, double* v, int64_t count, AdamElement<double> e) {
+  step(param, grad, m, v, count, e);
 }
 
 template <typename T>
-void steps_of(const Adam& args, int64_t begin, int64_t end) {
-  for (int64_t i = begin; i < end; ++i) {
-    const auto c = Chunk<T>::of(args, i);
-    step_chunk(args, c, args.factors ? static_cast<T>(args.factors[c.run]) : T(1));
-  }
+void step_of(const Adam& args, const Chunk& c) {
+  const AdamTensor& t = *c.tensor;
+  const double factor = args.norms() ? args.factors[c.group] : 1.0;
+  step_chunk(at<T>(t.param, c), at<T>(t.grad, c), at<T>(t.exp_avg, c), at<T>(t.exp_avg_sq, c), c.count,
+             AdamElement<T>::of(args, *t.step, factor));
 }
 
 }  // namespace
@@ -75,21 +47,22 @@ void steps_of(const Adam& args, int64_t begin, int64_t end) {
 namespace cpu {
 
 void adam_sums(const Adam& args, int64_t begin, int64_t end) {
-  (args.wide ? sums_of<double> : sums_of<float>)(args, begin, end);
-}
-
-void adam_factors(const Adam& args, int64_t begin, int64_t end) {
-  for (int64_t run = begin; run < end; ++run) {
-    double squares = 0;
-    for (const AdamTensor* t = args.tensors; t < args.tensors + args.count; ++t)
-      squares += sum_chunks(args.sums + t->first_chunk + run * reduce_chunks(t->size), reduce_chunks(t->size));
-    const double ratio = args.grad_norm / (std::sqrt(squares) + 1e-6);
-    args.factors[run] = ratio > 1 ? 1 : ratio;  // a NaN stays one
+  for (int64_t i = 0; begin == 0 && i < args.count; ++i) *args.tensors[i].step += 1;
+  for (int64_t unit = begin > 0 ? begin : 1; unit < end; ++unit) {
+    const Chunk c = args.locate(unit - 1);
+    void* const grad = c.tensor->grad;
+    args.sums[unit - 1] =
+        args.wide ? sum_squares(at<double>(grad, c), c.count) : sum_squares(at<float>(grad, c), c.count);
   }
 }
 
+void adam_factors(const Adam& args, int64_t begin, int64_t end) {
+  for (int64_t run = begin; run < end; ++run)
+    args.factors[run] = args.factor(sum_group(args.tensors, args.count, args.sums, run));
+}
+
 void adam_step(const Adam& args, int64_t begin, int64_t end) {
-  (args.wide ? steps_of<double> : steps_of<float>)(args, begin, end);
+  for (int64_t i = begin; i < end; ++i) (args.wide ? step_of<double> : step_of<float>)(args, args.locate(i));
 }
 
 }  // namespace cpu

@@ -138,13 +138,8 @@ void asgld_sums(const Asgld& args, int64_t begin, int64_t end) {
 }
 
 void asgld_factors(const Asgld& args, int64_t begin, int64_t end) {
-  for (int64_t network = begin; network < end; ++network) {
-    double squares = 0;
-    for (const AsgldTensor* t = args.tensors; t < args.tensors + args.count; ++t)
-      for (int64_t chunk = 0, each = reduce_chunks(t->size); chunk < each; ++chunk)
-        squares += args.sums[t->first_chunk + network * each + chunk];
-    args.factors[network] = args.factor(squares);
-  }
+  for (int64_t network = begin; network < end; ++network)
+    args.factors[network] = args.factor(sum_group(args.tensors, args.count, args.sums, network));
 }
 
 void asgld_step(const Asgld& args, int64_t begin, int64_t end) {

@@ -10,15 +10,6 @@
 
 namespace pyslsac {
 
-struct Point {
-  double eta, multiplier;
-};
-
-struct Weighted {                         // means over the states
-  double log_mean, kl, cost;              // of e^(z / eta), all actions alike; KL(w || 1/K); E_w[Q_c]
-  double cov_reward, cov_both, cov_cost;  // under w, of z and Q_c
-};
-
 // One run's tables, the states of a vector side by side; the last vector repeats a state.
 template <typename S>
 struct DualTables {
@@ -48,9 +39,9 @@ struct DualTables {
     return load<V>(tables.data() + (i * 2 * args.actions + k) * kLanes);
   }
   HOST_DEVICE V cost(int64_t i, int64_t k) const { return reward(i, args.actions + k); }
-  HOST_DEVICE V z(int64_t i, int64_t k, const Point& at) const { return reward(i, k) - at.multiplier * cost(i, k); }
+  HOST_DEVICE V z(int64_t i, int64_t k, const DualPoint& at) const { return reward(i, k) - at.m * cost(i, k); }
 
-  HOST_DEVICE V largest(int64_t i, const Point& at) const {
+  HOST_DEVICE V largest(int64_t i, const DualPoint& at) const {
     V most = V{} - HUGE_VAL;
     for (int64_t k = 0; k < args.actions; ++k) {
       const V next = z(i, k, at);
@@ -60,8 +51,8 @@ struct DualTables {
   }
 
   // The mean over states of log mean_K e^(z / eta).
-  HOST_DEVICE double log_mean(const Point& at) const {
-    const double rate = 1 / at.eta;
+  HOST_DEVICE double log_mean(const DualPoint& at) const {
+    const double rate = 1 / std::exp(at.u);
     double total = 0;
     for (int64_t i = 0; i < blocks; ++i) {
       const V most = largest(i, at);
@@ -72,8 +63,8 @@ struct DualTables {
     return total / args.states - std::log(args.actions);
   }
 
-  HOST_DEVICE Weighted reweight(const Point& at) {
-    const double rate = 1 / at.eta, log_actions = std::log(args.actions), n = static_cast<double>(args.states);
+  HOST_DEVICE Weighted reweight(const DualPoint& at) {
+    const double rate = 1 / std::exp(at.u), log_actions = std::log(args.actions), n = static_cast<double>(args.states);
     double* const w = weights.data();
     Weighted total{};
     for (int64_t i = 0; i < blocks; ++i) {

@@ -1,45 +1,14 @@
-#include <algorithm>
-
 #include "../asgld.h"
 #include "../four.cuh"
-#include "../launch.cuh"
 #include "../reduce.cuh"
+#include "../tensor_list.cuh"
 
 namespace pyslsac::cuda {
 
 namespace {
 
 constexpr int kThreads = 512;
-constexpr int kTensors = 256;       // whose descriptions travel with one launch: longer lists take several
-constexpr int64_t kShortSum = 256;  // chunks of a network that every block of the step adds by itself
-
-struct Launch {
-  Asgld args;
-  bool first, last, short_sums;  // of the launches over the list; factors are not there yet
-  AsgldTensor tensors[kTensors];
-
-  __device__ __forceinline__ Asgld list() const {
-    Asgld list = args;
-    list.tensors = tensors;
-    return list;
-  }
-};
-
-// fn(launch, its chunks) for the list in parts of at most kTensors.
-template <typename Fn>
-void for_each_launch(const Asgld& args, Fn fn) {
-  Launch launch{args, true, false, false, {}};
-  int64_t longest = 0;
-  for (int64_t i = 0; i < args.count; ++i) longest += reduce_chunks(args.tensors[i].size);
-  launch.short_sums = args.norms() && args.count <= kTensors && longest <= kShortSum;
-  for (int64_t start = 0; start < args.count; start += kTensors) {
-    const int64_t stop = std::min<int64_t>(start + kTensors, args.count);
-    std::copy(args.tensors + start, args.tensors + stop, launch.tensors);
-    launch.args.count = stop - start;
-    launch.first = start == 0, launch.last = stop == args.count;
-    fn(launch, (launch.last ? args.chunks : args.tensors[stop].first_chunk) - args.tensors[start].first_chunk);
-  }
-}
+using Launch = ListLaunch<Asgld>;
 
 template <typename T>
 __device__ T at(const void* data, int64_t i) {
@@ -84,25 +53,6 @@ __global__ void __launch_bounds__(kReduceLanes) sum_chunk(const __grid_constant_
     default: sum = sum_of<Bfloat16>(args, c);
   }
   if (threadIdx.x == 0) args.sums[chunk] = sum;
-}
-
-// A network's chunk sums added in index order; every lane of the calling warp gets the total.
-__device__ double add_sums(const Asgld& args, int64_t network, double total) {
-  for (int64_t i = 0; i < args.count; ++i) {
-    const int64_t chunks = reduce_chunks(args.tensors[i].size), base = args.tensors[i].first_chunk + network * chunks;
-    for (int64_t chunk = threadIdx.x % 32; chunk - threadIdx.x % 32 < chunks; chunk += 32) {
-      const double sum = chunk < chunks ? args.sums[base + chunk] : 0.0;
-#pragma unroll
-      for (int lane = 0; lane < 32; ++lane) total += __shfl_sync(0xFFFFFFFF, sum, lane);
-    }
-  }
-  return total;
-}
-
-__global__ void add_network(const __grid_constant__ Launch launch) {
-  const Asgld args = launch.list();
-  const double total = add_sums(args, blockIdx.x, launch.first || threadIdx.x > 0 ? 0.0 : args.factors[blockIdx.x]);
-  if (threadIdx.x == 0) args.factors[blockIdx.x] = launch.last ? args.factor(total) : total;
 }
 
 // The four elements of one noise block: elements first .. first + 3 of the tensor, of which low .. high - 1 are the
@@ -158,12 +108,12 @@ __global__ void __launch_bounds__(kThreads) step_chunk(const __grid_constant__ L
   const Asgld args = launch.list();
   if (args.skipped()) return;
   const AsgldChunk c = args.locate(args.tensors[0].first_chunk + blockIdx.x);
-  if (args.norms() && threadIdx.x < 32) {
-    const double f = launch.short_sums ? args.factor(add_sums(args, c.network, 0.0)) : args.factors[c.network];
+  if (threadIdx.x < 32) {
+    const double f = factor_of(launch, args, c.network);
     if (threadIdx.x == 0) factor = f;
   }
   __syncthreads();
-  const double f = args.norms() ? factor : 1.0;
+  const double f = factor;
   switch (c.tensor->storage) {
     case Storage::float32: return step<float>(args, c, f);
     case Storage::float64: return step<double>(args, c, f);
@@ -179,12 +129,7 @@ void asgld_sums(const Asgld& args, void* stream) {
   });
 }
 
-void asgld_factors(const Asgld& args, void* stream) {
-  for_each_launch(args, [&](const Launch& launch, int64_t) {
-    if (launch.short_sums) return;
-    launch_kernel(add_network, args.networks, 32, 0, stream, launch);
-  });
-}
+void asgld_factors(const Asgld& args, void* stream) { add_groups(args, stream); }
 
 void asgld_step(const Asgld& args, void* stream) {
   for_each_launch(args, [&](const Launch& launch, int64_t chunks) {

@@ -45,9 +45,9 @@ def adam_(
 
     params, grads, exp_avgs, exp_avg_sqs: lists of tensors [runs, ...] of one dtype, alike in fours; steps: float32
     scalars, one a parameter, t before the step. grad_norm: of each run over all its tensors; None clips nothing. Norms
-    add chunks of 4,096 in float64 in index order: neither threads nor the runs beside one change its numbers.
-    Compiled for float32 and float64 on the CPU; all else, CUDA too, runs on torch's kernels. Raises RuntimeError where
-    an argument does not fit. Source: Kingma & Ba 2015, algorithm 1.
+    add chunks of 4,096 in float64 in index order: neither threads, nor the runs beside one, nor a GPU (but for its pow)
+    change a run's numbers. Compiled for float32 and float64; all else runs on torch's kernels. Raises RuntimeError
+    where an argument does not fit. Source: Kingma & Ba 2015, algorithm 1.
     """
     if not params:
         return

@@ -31,8 +31,8 @@ def estep_dual(
     of those that only rounding tells apart the longest, or rounding would say where the last steps stop.
 
     q [R, 2, B, K] holds Q_r and Q_c; eta, multiplier [R]; all float64, for step sizes are chosen by comparing g, which
-    near the optimum differs by less than float32 tells. Compiled for the CPU, where a step shorter than 1e-12 is a
-    run's last; on CUDA it is its reference. No gradient. Raises RuntimeError where an argument does not fit. Source:
-    the dual is that of Liu et al. 2022 (the authors' code gives it to SciPy's SLSQP); the steps are ours.
+    near the optimum differs by less than float32 tells. Where it is compiled a step shorter than 1e-12 is a run's last.
+    No gradient. Raises RuntimeError where an argument does not fit. Source: the dual is that of Liu et al. 2022 (the
+    authors' code gives it to SciPy's SLSQP); the steps are ours.
     """
     return _op(q.contiguous(), eta.contiguous(), multiplier.contiguous(), eps, budget, steps, maximum)

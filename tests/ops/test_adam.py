@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from pyslsac.ops import adam_
+from pyslsac.ops._library import backend
 from pyslsac.ops.reference import adam as reference
 
 SHAPES = ((3, 5), (5000,), (1,))  # of a run: less than a chunk of the norm, more than one, a single number
@@ -162,6 +163,24 @@ def test_the_reference_refuses_the_same(place, value, message):
     with pytest.raises(RuntimeError, match=f"adam_: {message}"):
         adam_(*made, lr=0.1, runs=2, grad_norm=1.0)
     assert all(map(torch.equal, made[0], kept))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_cuda_makes_the_cpus_numbers_also_in_a_graph(dtype):
+    assert backend("adam_", "cuda") == "compiled"
+    here, there = lists(dtype=dtype), [[t.cuda() for t in tensors] for tensors in lists(dtype=dtype)]
+    options = dict(lr=0.1, runs=2, weight_decay=0.1)
+    adam_(*there, grad_norm=3.0, **options)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        adam_(*there, grad_norm=None, **options)
+    graph.replay()
+    graph.replay()
+    for grad_norm in (3.0, None, None):
+        adam_(*here, grad_norm=grad_norm, **options)
+    for came, wanted in zip(there, here, strict=True):
+        torch.testing.assert_close([t.cpu() for t in came], wanted, rtol=1e-6, atol=1e-7)
 
 
 def test_opcheck():

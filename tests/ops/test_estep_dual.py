@@ -202,6 +202,15 @@ def test_what_is_not_finite_shows(value, of, solve):
     assert weights[0].isnan().any() and weights[1].isfinite().all() and eta[1].isfinite()
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.parametrize(("states", "actions"), [(1, 2), (13, 5), (256, 32), (300, 64)])
+def test_cuda_takes_the_same_steps(states, actions):
+    assert backend("estep_dual", "cuda") == "compiled"
+    q, start = problems(20, states, actions), torch.ones(20, dtype=torch.float64)
+    here, there = estep_dual(q, start, start, EPS, 0.0), estep_dual(q.cuda(), start.cuda(), start.cuda(), EPS, 0.0)
+    torch.testing.assert_close([x.cpu() for x in there], list(here), rtol=1e-7, atol=1e-9)
+
+
 def arguments():
     return [problems(2), torch.ones(2, dtype=torch.float64), torch.ones(2, dtype=torch.float64), EPS, 0.0, 15, 20.0]
 
@@ -215,8 +224,8 @@ def arguments():
         (0, lambda q: q.transpose(0, 1).contiguous()[:1].transpose(0, 1), "q is float64 [2, 1, 8, 8] on cpu"),
         (0, lambda q: q[..., :0], "q is float64 [2, 2, 8, 0] on cpu"),
         (0, lambda q: q[:0], "q is float64 [0, 2, 8, 8] on cpu"),
-        (1, lambda eta: eta.float(), "eta is float32 [2] on cpu; wanted float64 [2] on cpu"),
-        (2, lambda m: m[:1], "multiplier is float64 [1] on cpu; wanted float64 [2] on cpu"),
+        (1, lambda eta: eta.float(), "eta is float32 [2] on cpu; wanted float64 [2] beside q"),
+        (2, lambda m: m[:1], "multiplier is float64 [1] on cpu; wanted float64 [2] beside q"),
         (5, lambda steps: -1, "steps is -1; wanted at least 0"),
         (6, lambda maximum: -1.0, "maximum is -1"),
     ],

@@ -89,6 +89,6 @@ def check(q: Tensor, eta: Tensor, multiplier: Tensor, steps: int, maximum: float
     require(fits, op, "q", q, "float64 [R, 2, B, K], contiguous")
     for name, start in (("eta", eta), ("multiplier", multiplier)):
         fits = start.dtype == wide and list(start.shape) == [len(q)] and start.device == q.device
-        require(fits, op, name, start, f"float64 [{len(q)}] on {q.device.type}")
+        require(fits, op, name, start, f"float64 [{len(q)}] beside q")
     require(steps >= 0, op, "steps", steps, "at least 0")
     require(maximum >= 0, op, "maximum", maximum, "at least 0")
