@@ -1,6 +1,7 @@
-// perceptron: G perceptrons of the same shape, x -> activation(x W + b) layer after layer, and their derivatives. On
-// CUDA the op is its reference: the products there are cuBLAS's.
+// perceptron: G perceptrons of the same shape, x -> activation(x W + b) layer after layer, and their derivatives.
 #pragma once
+
+#include <functional>
 
 #include "activation.h"
 
@@ -28,7 +29,7 @@ struct Perceptron {
   int64_t networks;     // G
   int64_t shared;       // networks that see the same x
   int64_t batch;        // B
-  int64_t block;        // rows that go through the layers together
+  int64_t block;        // rows that go through the layers together, on the CPU
 };
 
 namespace cpu {
@@ -48,5 +49,26 @@ void perceptron_backward(const Perceptron& args, int64_t begin, int64_t end);
 int64_t perceptron_columns(const Perceptron& args);
 void perceptron_weights(const Perceptron& args, int64_t begin, int64_t end);
 }  // namespace cpu
+
+namespace cuda {
+// out [G, rows, columns] = left [G, rows, depth] right [G, depth, columns], where a transposed factor lies the other
+// way round and a shared one is the same for all.
+struct Product {
+  const float *left, *right;
+  float* out;
+  int64_t networks, rows, depth, columns;
+  bool left_transposed, right_transposed, left_shared;
+};
+
+struct PerceptronCall {
+  Perceptron args;
+  float* scratch;  // perceptron_scratch(args) numbers
+  const std::function<void(const Product&)>& multiply;
+};
+
+int64_t perceptron_scratch(const Perceptron& args);
+void perceptron(const PerceptronCall& call, void* stream);
+void perceptron_backward(const PerceptronCall& call, void* stream);  // the weights' gradients too, where they have room
+}  // namespace cuda
 
 }  // namespace pyslsac

@@ -6,20 +6,12 @@
 #include <vector>
 
 #include "../langevin_chain_launch.h"
-#include "launch.h"
+#include "products.h"
 
 namespace pyslsac {
 
 using torch::headeronly::ScalarType;
 using torch::stable::Tensor;
-
-// out = left right, for every matrix of a batch.
-inline void bmm_out(const Tensor& left, const Tensor& right, const Tensor& out) {
-  std::array<StableIValue, 3> stack{torch::stable::detail::from(left), torch::stable::detail::from(right),
-                                    torch::stable::detail::from(out)};
-  STABLE_TORCH_ERROR_CODE_CHECK(torch_call_dispatcher("aten::bmm", "out", stack.data(), TORCH_ABI_VERSION));
-  torch::stable::detail::to<Tensor>(stack[0]);  // frees the handle
-}
 
 template <typename Hidden>
 class Climber {

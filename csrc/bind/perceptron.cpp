@@ -1,13 +1,10 @@
 #include "../perceptron.h"
 
-#include <algorithm>
 #include <tuple>
 #include <vector>
 
 #include "checks.h"
-#include "room.h"
-
-#ifndef PYSLSAC_CUDA  // there the op is its reference
+#include "perceptron_launch.h"
 
 namespace pyslsac {
 
@@ -16,19 +13,20 @@ namespace {
 using Tensors = std::vector<Tensor>;
 using Kinds = std::vector<int64_t>;
 
-const float* data(const char* op, const char* argument, const Tensor& tensor, std::vector<int64_t> sizes) {
-  bool fits = tensor.scalar_type() == ScalarType::Float && tensor.is_cpu() && tensor.is_contiguous() &&
+const float* data(const char* op, const char* argument, const Tensor& tensor, const Tensor& x,
+                  std::vector<int64_t> sizes) {
+  bool fits = tensor.scalar_type() == ScalarType::Float && same_device(tensor, x) && tensor.is_contiguous() &&
               tensor.dim() == static_cast<int64_t>(sizes.size());
   for (size_t axis = 0; fits && axis < sizes.size(); ++axis) fits = tensor.size(axis) == sizes[axis];
   if (!fits) {
     std::ostringstream wanted;
     for (size_t axis = 0; axis < sizes.size(); ++axis) wanted << (axis ? ", " : "float32 [") << sizes[axis];
-    require(false, op, argument, tensor, wanted.str() + "] on cpu, contiguous");
+    require(false, op, argument, tensor, wanted.str() + "] on " + (x.is_cuda() ? "cuda" : "cpu") + ", contiguous");
   }
   return static_cast<const float*>(tensor.const_data_ptr());
 }
 
-// Shapes, weights, and as many rows to a block as keep every thread busy and their layers in the cache.
+// Shapes and weights.
 Perceptron arguments(const char* op, const Tensor& x, const Tensors& weights, const Kinds& activations) {
   Perceptron args{};
   const size_t layers = weights.size();
@@ -38,30 +36,16 @@ Perceptron arguments(const char* op, const Tensor& x, const Tensors& weights, co
   require(weights[0].dim() == 3 && x.size(0) > 0 && weights[0].size(0) % x.size(0) == 0, op, "weights", weights[0],
           "[G, in, out], G a multiple of x's first axis, " + describe(x));
   args.layers = static_cast<int>(layers), args.networks = weights[0].size(0), args.batch = x.size(1);
-  args.shared = args.networks / x.size(0), args.x = data(op, "x", x, {x.size(0), args.batch, x.size(2)});
+  args.shared = args.networks / x.size(0), args.x = data(op, "x", x, x, {x.size(0), args.batch, x.size(2)});
   for (size_t l = 0; l < layers; ++l) {
     const int64_t inputs = l ? args.layer[l - 1].outputs : x.size(2);
     require(weights[l].dim() == 3 && weights[l].size(2) > 0, op, "weights", weights[l], "[G, in, out]");
     require(activations[l] >= -1 && activations[l] < 5, op, "activations", activations[l], "-1 or an index below 5");
     PerceptronLayer& layer = args.layer[l];
     layer.inputs = inputs, layer.outputs = weights[l].size(2), layer.kind = static_cast<Layer>(activations[l]);
-    layer.weight = data(op, "weights", weights[l], {args.networks, inputs, layer.outputs});
+    layer.weight = data(op, "weights", weights[l], x, {args.networks, inputs, layer.outputs});
   }
-  const int64_t threads = torch::stable::get_num_threads();
-  const int64_t rows = std::max<int64_t>(args.batch, 1);
-  int64_t blocks = (rows + cpu::kPerceptronBlock - 1) / cpu::kPerceptronBlock;
-  const auto idle = [&] {
-    return (threads - args.networks * blocks % threads) % threads * 10 > args.networks * blocks;
-  };
-  while (idle() && rows / blocks > 2 * cpu::kPerceptronRows) ++blocks;
-  args.block = (rows + blocks * cpu::kPerceptronRows - 1) / (blocks * cpu::kPerceptronRows) * cpu::kPerceptronRows;
   return args;
-}
-
-int64_t grain(const Perceptron& args, int64_t units) {  // at least about 10 us of work to a thread
-  int64_t products = 0;
-  for (int l = 0; l < args.layers; ++l) products += args.layer[l].inputs * args.layer[l].outputs;
-  return (1 << 18) * units / (args.networks * args.batch * products + 1) + 1;
 }
 
 int64_t size(const Perceptron& args, int l) { return args.networks * args.batch * args.layer[l].outputs; }
@@ -79,7 +63,7 @@ std::tuple<Tensor, Tensors> perceptron(Tensor x, Tensors weights, Tensors biases
   Perceptron args = arguments("perceptron", x, weights, activations);
   require(biases.size() == weights.size(), "perceptron", "biases", biases.size(), "one a layer");
   for (int l = 0; l < args.layers; ++l)
-    args.layer[l].bias = data("perceptron", "biases", biases[l], {args.networks, args.layer[l].outputs});
+    args.layer[l].bias = data("perceptron", "biases", biases[l], x, {args.networks, args.layer[l].outputs});
   const auto made = [&](int l) { return room(x, {args.networks, args.batch, args.layer[l].outputs}); };
   Tensor y = made(args.layers - 1);
   Tensors kept;
@@ -88,8 +72,7 @@ std::tuple<Tensor, Tensors> perceptron(Tensor x, Tensors weights, Tensors biases
     kept.push_back(made(l));
     return static_cast<float*>(kept.back().mutable_data_ptr());
   });
-  const int64_t units = args.networks * cpu::blocks(args);
-  launch<Perceptron>(cpu::perceptron, args, x, units, grain(args, units));
+  run_forward(args, x);
   return {y, kept};
 }
 
@@ -98,11 +81,11 @@ std::tuple<Tensor, Tensors> perceptron_backward(Tensor grad, Tensor x, Tensor y,
   const char* op = "perceptron_backward";
   Perceptron args = arguments(op, x, weights, activations);
   const std::vector<int64_t> sizes{args.networks, args.batch, args.layer[args.layers - 1].outputs};
-  args.y_grad = data(op, "grad", grad, sizes), data(op, "y", y, sizes);
+  args.y_grad = data(op, "grad", grad, x, sizes), data(op, "y", y, x, sizes);
   size_t taken = 0;
   place(args, y, [&](int l) {
     require(taken < kept.size(), op, "kept", kept.size(), "all that perceptron kept");
-    return const_cast<float*>(data(op, "kept", kept[taken++], {args.networks, args.batch, args.layer[l].outputs}));
+    return const_cast<float*>(data(op, "kept", kept[taken++], x, {args.networks, args.batch, args.layer[l].outputs}));
   });
   Tensor x_grad = room(x, {input ? args.networks : 0, args.batch, x.size(2)});
   if (input) args.x_grad = static_cast<float*>(x_grad.mutable_data_ptr());
@@ -118,19 +101,15 @@ std::tuple<Tensor, Tensors> perceptron_backward(Tensor grad, Tensor x, Tensor y,
     layer.grad = at, layer.weight_grad = static_cast<float*>(made[2 * l].mutable_data_ptr());
     layer.bias_grad = static_cast<float*>(made[2 * l + 1].mutable_data_ptr());
   }
-  const int64_t units = args.networks * cpu::blocks(args), parts = args.networks * cpu::perceptron_columns(args);
-  launch<Perceptron>(cpu::perceptron_backward, args, x, units, grain(args, units));
-  if (learned) launch<Perceptron>(cpu::perceptron_weights, args, x, parts, grain(args, parts));
+  run_backward(args, x, learned);
   return {x_grad, made};
 }
 
 }  // namespace
 
-STABLE_TORCH_LIBRARY_IMPL(pyslsac, CPU, library) {
+STABLE_TORCH_LIBRARY_IMPL(pyslsac, PYSLSAC_KEY, library) {
   library.impl("perceptron", TORCH_BOX(&perceptron));
   library.impl("perceptron_backward", TORCH_BOX(&perceptron_backward));
 }
 
 }  // namespace pyslsac
-
-#endif

@@ -116,10 +116,10 @@ def perceptron(
     "gelu", "mish", "tanh" or None. x [*members, B, in], or with fewer of the last members' axes: those networks share
     their input. All of one floating dtype (RuntimeError where something does not fit).
 
-    In float32 on the CPU a block of rows goes through all layers while it is in the cache, there and back; everything
-    else, CUDA too, runs on the reference, whose products are the library's. Only the gradients that are asked for are
-    made, but those of the parameters together. No second derivative. The sums of a network's gradients have a fixed
-    order, so that neither threads nor the networks beside it change its numbers.
+    In float32 on the CPU a block of rows goes through all layers while it is in the cache, there and back; on CUDA the
+    products are torch's, with passes between them; other dtypes run on the reference. Only the gradients that are asked
+    for are made, but those of the parameters together. No second derivative. On the CPU the sums of a network's
+    gradients have a fixed order, so that neither threads nor the networks beside it change its numbers.
     """
     kinds = _kinds(x, weights, biases, activations)
     x, params = x.contiguous(), [p.contiguous() for pair in zip(weights, biases, strict=True) for p in pair]

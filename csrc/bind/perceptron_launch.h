@@ -1,0 +1,69 @@
+// How the two ops of perceptrons run: on the CPU in blocks of rows, on CUDA by torch's matrix products and passes
+// between them. Nothing waits for the device, so that a graph can capture it.
+#pragma once
+
+#include <algorithm>
+
+#include "../perceptron.h"
+#include "products.h"
+#include "room.h"
+
+namespace pyslsac {
+
+#ifndef PYSLSAC_CUDA
+
+// As many rows to a block as keep every thread busy and their layers in the cache.
+inline void set_block(Perceptron& args) {
+  const int64_t threads = torch::stable::get_num_threads();
+  const int64_t rows = std::max<int64_t>(args.batch, 1);
+  int64_t blocks = (rows + cpu::kPerceptronBlock - 1) / cpu::kPerceptronBlock;
+  const auto idle = [&] {
+    return (threads - args.networks * blocks % threads) % threads * 10 > args.networks * blocks;
+  };
+  while (idle() && rows / blocks > 2 * cpu::kPerceptronRows) ++blocks;
+  args.block = (rows + blocks * cpu::kPerceptronRows - 1) / (blocks * cpu::kPerceptronRows) * cpu::kPerceptronRows;
+}
+
+inline int64_t grain(const Perceptron& args, int64_t units) {  // at least about 10 us of work to a thread
+  int64_t products = 0;
+  for (int l = 0; l < args.layers; ++l) products += args.layer[l].inputs * args.layer[l].outputs;
+  return (1 << 18) * units / (args.networks * args.batch * products + 1) + 1;
+}
+
+inline void run_forward(Perceptron& args, const Tensor& x) {
+  set_block(args);
+  const int64_t units = args.networks * cpu::blocks(args);
+  launch<Perceptron>(cpu::perceptron, args, x, units, grain(args, units));
+}
+
+inline void run_backward(Perceptron& args, const Tensor& x, bool learned) {
+  set_block(args);
+  const int64_t units = args.networks * cpu::blocks(args), parts = args.networks * cpu::perceptron_columns(args);
+  launch<Perceptron>(cpu::perceptron_backward, args, x, units, grain(args, units));
+  if (learned) launch<Perceptron>(cpu::perceptron_weights, args, x, parts, grain(args, parts));
+}
+
+#else
+
+inline void run_on_device(void (*passes)(const cuda::PerceptronCall&, void*), const Perceptron& args, const Tensor& x) {
+  const Tensor scratch = room(x, {cuda::perceptron_scratch(args)});
+  const auto factor = [&](const float* data, int64_t networks, int64_t rows, int64_t columns, bool transposed,
+                          bool shared) {
+    return matrices(x, data, {networks, rows, columns},
+                    {shared ? 0 : rows * columns, transposed ? 1 : columns, transposed ? rows : 1});
+  };
+  const std::function<void(const cuda::Product&)> multiply = [&](const cuda::Product& p) {
+    bmm_out(factor(p.left, p.networks, p.rows, p.depth, p.left_transposed, p.left_shared),
+            factor(p.right, p.networks, p.depth, p.columns, p.right_transposed, false),
+            factor(p.out, p.networks, p.rows, p.columns, false, false));
+  };
+  const cuda::PerceptronCall call{args, static_cast<float*>(scratch.mutable_data_ptr()), multiply};
+  launch<cuda::PerceptronCall>(passes, call, x, 1, 1);
+}
+
+inline void run_forward(Perceptron& args, const Tensor& x) { run_on_device(cuda::perceptron, args, x); }
+inline void run_backward(Perceptron& args, const Tensor& x, bool) { run_on_device(cuda::perceptron_backward, args, x); }
+
+#endif
+
+}  // namespace pyslsac
