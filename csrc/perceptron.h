@@ -25,7 +25,8 @@ struct Perceptron {
   int layers;
   const float* x;       // [G / shared, B, inputs of layer 0]
   const float* y_grad;  // [G, B, outputs of the last layer]
-  float* x_grad;        // [G, B, inputs of layer 0], or null
+  float* x_grad;        // [G, B, x_columns], or null
+  int64_t x_columns;    // the last of layer 0's inputs, whose gradient is wanted
   int64_t networks;     // G
   int64_t shared;       // networks that see the same x
   int64_t batch;        // B
@@ -52,12 +53,12 @@ void perceptron_weights(const Perceptron& args, int64_t begin, int64_t end);
 
 namespace cuda {
 // out [G, rows, columns] = left [G, rows, depth] right [G, depth, columns], where a transposed factor lies the other
-// way round and a shared one is the same for all.
+// way round and factors of two networks lie a stride apart, 0 for one that they share.
 struct Product {
   const float *left, *right;
   float* out;
-  int64_t networks, rows, depth, columns;
-  bool left_transposed, right_transposed, left_shared;
+  int64_t networks, rows, depth, columns, left_stride, right_stride;
+  bool left_transposed, right_transposed;
 };
 
 struct PerceptronCall {

@@ -77,7 +77,7 @@ std::tuple<Tensor, Tensors> perceptron(Tensor x, Tensors weights, Tensors biases
 }
 
 std::tuple<Tensor, Tensors> perceptron_backward(Tensor grad, Tensor x, Tensor y, Tensors kept, Tensors weights,
-                                                Kinds activations, bool input, bool learned) {
+                                                Kinds activations, int64_t input, bool learned) {
   const char* op = "perceptron_backward";
   Perceptron args = arguments(op, x, weights, activations);
   const std::vector<int64_t> sizes{args.networks, args.batch, args.layer[args.layers - 1].outputs};
@@ -87,8 +87,9 @@ std::tuple<Tensor, Tensors> perceptron_backward(Tensor grad, Tensor x, Tensor y,
     require(taken < kept.size(), op, "kept", kept.size(), "all that perceptron kept");
     return const_cast<float*>(data(op, "kept", kept[taken++], x, {args.networks, args.batch, args.layer[l].outputs}));
   });
-  Tensor x_grad = room(x, {input ? args.networks : 0, args.batch, x.size(2)});
-  if (input) args.x_grad = static_cast<float*>(x_grad.mutable_data_ptr());
+  require(input >= 0 && input <= x.size(2), op, "input", input, "at most x's columns, " + std::to_string(x.size(2)));
+  Tensor x_grad = room(x, {args.networks, args.batch, input});
+  args.x_grad = input ? static_cast<float*>(x_grad.mutable_data_ptr()) : nullptr, args.x_columns = input;
   int64_t between = 0;
   for (int l = 0; l < args.layers; ++l) between += size(args, l);
   Tensor memory = room(x, {learned ? between : 0});

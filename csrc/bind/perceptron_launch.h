@@ -47,15 +47,14 @@ inline void run_backward(Perceptron& args, const Tensor& x, bool learned) {
 
 inline void run_on_device(void (*passes)(const cuda::PerceptronCall&, void*), const Perceptron& args, const Tensor& x) {
   const Tensor scratch = room(x, {cuda::perceptron_scratch(args)});
-  const auto factor = [&](const float* data, int64_t networks, int64_t rows, int64_t columns, bool transposed,
-                          bool shared) {
-    return matrices(x, data, {networks, rows, columns},
-                    {shared ? 0 : rows * columns, transposed ? 1 : columns, transposed ? rows : 1});
+  const auto factor = [&](const float* data, int64_t networks, int64_t rows, int64_t columns, int64_t stride,
+                          bool transposed) {
+    return matrices(x, data, {networks, rows, columns}, {stride, transposed ? 1 : columns, transposed ? rows : 1});
   };
   const std::function<void(const cuda::Product&)> multiply = [&](const cuda::Product& p) {
-    bmm_out(factor(p.left, p.networks, p.rows, p.depth, p.left_transposed, p.left_shared),
-            factor(p.right, p.networks, p.depth, p.columns, p.right_transposed, false),
-            factor(p.out, p.networks, p.rows, p.columns, false, false));
+    bmm_out(factor(p.left, p.networks, p.rows, p.depth, p.left_stride, p.left_transposed),
+            factor(p.right, p.networks, p.depth, p.columns, p.right_stride, p.right_transposed),
+            factor(p.out, p.networks, p.rows, p.columns, p.rows * p.columns, false));
   };
   const cuda::PerceptronCall call{args, static_cast<float*>(scratch.mutable_data_ptr()), multiply};
   launch<cuda::PerceptronCall>(passes, call, x, 1, 1);

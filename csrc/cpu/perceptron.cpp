@@ -60,6 +60,9 @@ struct Leave {  // grad = sum slope
   HOST_DEVICE Leave from(int64_t c) const {
     return {grad + c, stride, value ? value + c : value, slope ? slope + c : slope};
   }
+  HOST_DEVICE void expect(int64_t i, int64_t c) const {
+    __builtin_prefetch((slope ? slope : value ? value : grad) + i * stride + c);
+  }
   template <typename V>
   HOST_DEVICE void operator()(int64_t i, int64_t c, V sum) const {
     const int64_t at = i * stride + c;
@@ -117,10 +120,10 @@ HOST_DEVICE void backward(const Perceptron& a, const Visit& v) {
   }
   for (int l = last; l >= 0 && (l || a.x_grad); --l) {
     const PerceptronLayer& layer = a.layer[l];
-    const int64_t inputs = layer.inputs, width = layer.outputs;
+    const int64_t inputs = l ? layer.inputs : a.x_columns, width = layer.outputs;
     float* to = l ? v.in(a.layer[l - 1].grad, l - 1, a) : a.x_grad + v.row(a.batch) * inputs;
     const Leave sink = l ? leave(l - 1, to) : Leave{to, inputs, nullptr, nullptr};
-    const float* weight = layer.weight + v.g * inputs * width;
+    const float* weight = layer.weight + ((v.g + 1) * layer.inputs - inputs) * width;
     if (width == 1)
       for (int64_t i = 0; i < v.rows; ++i) scaled<S>(grad[i], weight, inputs, sink, i);
     else if (layer.kind == Layer::relu && Nonzero<S>::pays(grad, v.rows, width, v.nonzero))

@@ -2,10 +2,18 @@
 #pragma once
 
 #include <algorithm>
+#include <type_traits>
+#include <utility>
 
 #include "simd.h"
 
 namespace pyslsac {
+
+// Does a sink ask for what it reads before the sums are there, by expect(i, c)?
+template <typename Sink, typename = void>
+constexpr bool kExpects = false;
+template <typename Sink>
+constexpr bool kExpects<Sink, std::void_t<decltype(std::declval<Sink>().expect(0, 0))>> = true;
 
 // One tile: rows first .. first + R - 1 of columns column .. column + C lanes - 1; rows past `rows` repeat the last one
 // and are dropped.
@@ -15,6 +23,7 @@ HOST_DEVICE void tile(const Left& left, int64_t step, int64_t depth, const Right
   constexpr int kLanes = sizeof(V) / sizeof(T);
   const T* row[R];
   UNROLL for (int i = 0; i < R; ++i) row[i] = left[std::min(first + i, rows - 1)];
+  if constexpr (kExpects<Sink>) UNROLL for (int i = 0; i < R; ++i) sink.expect(std::min(first + i, rows - 1), column);
   V sum[R][C] = {};
   for (int64_t j = 0; j < depth; ++j) {
     const T* from = right[j] + column;

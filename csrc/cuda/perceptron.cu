@@ -70,7 +70,7 @@ struct Back {
   Inputs x;                          // behind weight_grad
   float *out, *bias_grad;            // [G, B, W], [G, W]; null: not wanted
   float *weight_grad, *above_grad;   // of the single output: [G, W]; of its bias, [G]
-  int64_t batch, width;
+  int64_t batch, width, skipped;     // the first columns, of which `out` has none
 };
 
 int64_t column_blocks(int64_t width) { return (width + 31) / 32; }
@@ -88,7 +88,7 @@ __global__ void __launch_bounds__(kThreads) back(Back a, int64_t blocks) {
     float s = a.sum ? a.sum[at] : grad * a.weight[g * a.width + c];
     if (a.value) s = a.value[at] <= 0 ? 0.0f : s;
     if (a.slope) s *= a.slope[at];
-    if (a.out) a.out[at] = s;
+    if (a.out && c >= a.skipped) a.out[row * (a.width - a.skipped) + c - a.skipped] = s;
     sums[0] += s, sums[1] += grad;
     if (a.weight_grad) sums[2] = fma_rn(grad, a.x.row(g, b, a.batch, a.width)[c], sums[2]);
   }
@@ -163,8 +163,8 @@ void perceptron(const PerceptronCall& call, void* stream) {
     if (layer.outputs == 1) {
       launch_kernel(single, blocks(32 * rows), kThreads, 0, stream, layer, x, out, a.networks, a.batch);
     } else {
-      call.multiply(
-          {x.data, layer.weight, out, a.networks, a.batch, layer.inputs, layer.outputs, false, false, x.shared > 1});
+      call.multiply({x.data, layer.weight, out, a.networks, a.batch, layer.inputs, layer.outputs,
+                     x.shared > 1 ? 0 : a.batch * layer.inputs, layer.inputs * layer.outputs, false, false});
       launch_kernel(enter, blocks(rows * layer.outputs), kThreads, 0, stream, layer, out, a.networks, a.batch);
     }
     x = {out, 1};
@@ -189,17 +189,19 @@ void perceptron_backward(const PerceptronCall& call, void* stream) {
     const Inputs x = l ? Inputs{a.layer[l - 1].out, 1} : entered;
     float* const to = l == 0 ? a.x_grad : a.layer[l - 1].grad ? a.layer[l - 1].grad : way.room(l);
     Back b = way.through(l - 1);
-    b.out = to;
+    const int64_t wanted = l ? layer.inputs : a.x_columns, skipped = layer.inputs - wanted;
+    b.out = to, b.skipped = skipped;
     if (layer.outputs == 1) {
       b.grad = grad, b.weight = layer.weight, b.x = x, b.weight_grad = layer.weight_grad;
       b.above_grad = l == last && layer.kind == Layer::linear ? layer.bias_grad : nullptr;
       way.pass_back(b);
     } else {
       if (layer.weight_grad)
-        call.multiply({x.data, grad, layer.weight_grad, a.networks, layer.inputs, a.batch, layer.outputs, true, false,
-                       x.shared > 1});
+        call.multiply({x.data, grad, layer.weight_grad, a.networks, layer.inputs, a.batch, layer.outputs,
+                       x.shared > 1 ? 0 : a.batch * layer.inputs, a.batch * layer.outputs, true, false});
       if (to)
-        call.multiply({grad, layer.weight, to, a.networks, a.batch, layer.outputs, layer.inputs, false, true, false});
+        call.multiply({grad, layer.weight + skipped * layer.outputs, to, a.networks, a.batch, layer.outputs, wanted,
+                       a.batch * layer.outputs, layer.inputs * layer.outputs, false, true});
       if (l) b.sum = to, way.pass_back(b);
     }
     grad = to;

@@ -119,7 +119,7 @@ class LSAC(Agent):
 
     def pairs(self, critics: Ensemble, obs: Tensor, action: Tensor) -> Tensor:
         """min_j Q_ij(s, a), the smaller twin of every pair [R, E, B]."""
-        return critics(torch.cat([obs, action], dim=-1)).squeeze(-1).unflatten(1, (-1, 2)).amin(2)
+        return critics(action, given=obs).squeeze(-1).unflatten(1, (-1, 2)).amin(2)
 
     @torch.no_grad()
     def targets(self, batch: Batch, noise: Tensor) -> Tensor:

@@ -126,7 +126,7 @@ class SAC(Agent):
         """mean_B [alpha log π(a|s) - min_j Q_j(s, a)] [R], a ~ π(·|s)."""
         action, log_prob = self.actor(batch.obs, noise)
         with frozen(self.critics):
-            value = self.critics(torch.cat([batch.obs, action], dim=-1)).squeeze(-1).amin(1)  # [R, B]
+            value = self.critics(action, given=batch.obs).squeeze(-1).amin(1)  # [R, B]
         loss = (self.alpha.value.unsqueeze(-1) * log_prob - value).mean(-1)
         return loss, {"Loss/Loss_pi": loss.detach(), "Value/Entropy": -log_prob.detach().mean(-1)}
 

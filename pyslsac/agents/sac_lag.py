@@ -172,9 +172,9 @@ class SACLag(Agent):
     def actor_loss(self, batch: Batch, noise: Tensor) -> tuple[Tensor, Metrics]:
         """mean_B [alpha log π(a|s) - min_j Q_j(s, a) + multiplier Q_c(s, a)] / (1 + multiplier) [R], a ~ π(·|s)."""
         action, log_prob = self.actor(batch.obs, noise)
-        x = torch.cat([batch.obs, action], dim=-1)
         with frozen(self.critics, self.cost_critic):
-            value, cost = self.critics(x).squeeze(-1).amin(1), self.cost_critic(x).squeeze(-1)  # [R, B]
+            value = self.critics(action, given=batch.obs).squeeze(-1).amin(1)  # [R, B]
+            cost = self.cost_critic(action, given=batch.obs).squeeze(-1)
         multiplier = self.multiplier.value.to(cost).unsqueeze(-1)
         loss = self.alpha.value.unsqueeze(-1) * log_prob - value + multiplier * cost
         loss = (loss / (1 + multiplier)).mean(-1)

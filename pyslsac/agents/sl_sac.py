@@ -177,7 +177,7 @@ class SLSAC(Agent):
 
     def value(self, critics: Ensemble, obs: Tensor, action: Tensor) -> Tensor:
         """(1/E) Σ_i min_j Q_ij(s, a) [R, B]: the mean over pairs of the smaller twin; with "min" the smallest pair."""
-        twins = critics(torch.cat([obs, action], dim=-1)).squeeze(-1).unflatten(1, (-1, 2))  # [R, E, 2, B]
+        twins = critics(action, given=obs).squeeze(-1).unflatten(1, (-1, 2))  # [R, E, 2, B]
         pairs = twins.amin(2)  # [R, E, B]
         return pairs.mean(1) if self.config.aggregation == "mean" else pairs.amin(1)
 

@@ -122,6 +122,6 @@ class TD3(Agent):
     def actor_loss(self, batch: Batch) -> tuple[Tensor, Metrics]:
         """-mean_B Q_1(s, π(s)) [R]."""
         with frozen(self.critics):
-            q = self.critics(torch.cat([batch.obs, self.actor(batch.obs)], dim=-1)).squeeze(-1)  # [R, 2, B]
+            q = self.critics(self.actor(batch.obs), given=batch.obs).squeeze(-1)  # [R, 2, B]
         loss = -q[:, 0].mean(-1)
         return loss, {"Loss/Loss_pi": loss.detach()}

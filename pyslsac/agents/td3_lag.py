@@ -168,9 +168,10 @@ class TD3Lag(Agent):
 
     def actor_loss(self, batch: Batch) -> tuple[Tensor, Metrics]:
         """mean_B [-Q_1(s, π(s)) + multiplier Q_c(s, π(s))] / (1 + multiplier) [R]."""
-        x = torch.cat([batch.obs, self.actor(batch.obs)], dim=-1)
+        action = self.actor(batch.obs)
         with frozen(self.critics, self.cost_critic):
-            value, cost = self.critics(x).squeeze(-1)[:, 0], self.cost_critic(x).squeeze(-1)  # [R, B]
+            value = self.critics(action, given=batch.obs).squeeze(-1)[:, 0]  # [R, B]
+            cost = self.cost_critic(action, given=batch.obs).squeeze(-1)
         multiplier = self.multiplier.value.to(cost).unsqueeze(-1)
         loss = ((multiplier * cost - value) / (1 + multiplier)).mean(-1)
         return loss, {"Loss/Loss_pi": loss.detach(), "Value/cost_critic": cost.detach().mean(-1)}

@@ -171,7 +171,7 @@ class WCSAC(Agent):
 
     def value(self, critics: Ensemble, obs: Tensor, action: Tensor) -> Tensor:
         """min_j Q_j(s, a) [R, B]."""
-        return critics(torch.cat([obs, action], dim=-1)).squeeze(-1).amin(1)
+        return critics(action, given=obs).squeeze(-1).amin(1)
 
     def cvar(self, obs: Tensor, action: Tensor, risk_tau: Tensor) -> Tensor:
         """CVaR of the discounted cost [R, B]: the mean of the tail's quantiles, or the normal law's."""

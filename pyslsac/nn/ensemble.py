@@ -44,16 +44,17 @@ class StackedLinear(nn.Module):
         self.weight = uniform(inputs, outputs)  # [*members, in, out]
         self.bias = uniform(outputs)  # [*members, out]
 
-    def forward(self, x: Tensor) -> Tensor:
-        return through([self], x)
+    def forward(self, x: Tensor, given: Tensor | None = None) -> Tensor:
+        return through([self], x, given)
 
 
-def through(layers: Sequence[StackedLinear], x: Tensor) -> Tensor:
-    """x through layers one after another; as many at a time as compute in one dtype."""
+def through(layers: Sequence[StackedLinear], x: Tensor, given: Tensor | None = None) -> Tensor:
+    """[given, x] through layers one after another, as many at a time as compute in one dtype; no gradient of `given`."""
     for dtype, alike in itertools.groupby(layers, lambda layer: layer.compute or layer.weight.dtype):
         some = list(alike)
         weights, biases = [layer.weight.to(dtype) for layer in some], [layer.bias.to(dtype) for layer in some]
-        x = perceptron(x.to(dtype), weights, biases, [layer.activation for layer in some])
+        before = None if given is None else given.to(dtype)
+        x, given = perceptron(x.to(dtype), weights, biases, [layer.activation for layer in some], before), None
     return x
 
 
@@ -82,8 +83,8 @@ class Ensemble(nn.Module):
             StackedLinear(members, *output, generators),
         )
 
-    def forward(self, x: Tensor) -> Tensor:
-        return through([layer for layer in self.layers if isinstance(layer, StackedLinear)], x)
+    def forward(self, x: Tensor, given: Tensor | None = None) -> Tensor:
+        return through([layer for layer in self.layers if isinstance(layer, StackedLinear)], x, given)
 
     def group(self, **options: Any) -> QGroup:
         """These critics (members (R, E), input [observation, action], output 1) as a group of `langevin_chain`.

@@ -31,7 +31,7 @@ class NormalCost(nn.Module):
 
     def forward(self, obs: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation [R, B]."""
-        mean, spread = self.networks(torch.cat([obs, action], dim=-1)).squeeze(-1).unbind(1)
+        mean, spread = self.networks(action, given=obs).squeeze(-1).unbind(1)
         return mean, (F.softplus(spread) + LEAST_VARIANCE).sqrt()
 
 

@@ -41,7 +41,7 @@ class QuantileNetwork(nn.Module):
     def forward(self, obs: Tensor, action: Tensor, tau: Tensor) -> Tensor:
         """Quantiles [R, B, N] at the fractions `tau` [R, B, N]."""
         runs, batch, count = tau.shape
-        psi = self.psi(torch.cat([obs, action], dim=-1))  # [R, B, width]
+        psi = self.psi(action, given=obs)  # [R, B, width]
         cosines = torch.cos((math.pi * tau).unsqueeze(-1) * self.frequencies)  # [R, B, N, cosines]
         if psi.dtype == self.phi.weight.dtype:
             layers = self.phi.weight, self.phi.bias, self.hidden.weight, self.hidden.bias

@@ -41,4 +41,4 @@ class ScoreNetwork(nn.Module):
         else:  # a product, whose gradient is one too: the same sums on every device
             chosen = level.unsqueeze(-1) == torch.arange(self.table.shape[1], device=level.device)  # [R, B, K]
             embedded = torch.bmm(chosen.to(self.table.dtype), self.table)
-        return self.network(torch.cat([obs, action, embedded], dim=-1))
+        return self.network(torch.cat([action, embedded], dim=-1), given=obs)

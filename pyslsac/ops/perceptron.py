@@ -31,11 +31,11 @@ def _fake_backward(
     kept: list[Tensor],
     weights: list[Tensor],
     activations: list[int],
-    input: bool,
+    input: int,
     learned: bool,
 ) -> tuple[Tensor, list[Tensor]]:
     pairs = ((torch.empty_like(w), w.new_empty(w.shape[0], w.shape[2])) for w in weights if learned)
-    return x.new_empty(grad.shape[0] if input else 0, *x.shape[1:]), [made for pair in pairs for made in pair]
+    return x.new_empty(*grad.shape[:2], input), [made for pair in pairs for made in pair]
 
 
 _forward = _library.define(
@@ -45,7 +45,7 @@ _forward = _library.define(
 )
 _backward = _library.define(
     "perceptron_backward(Tensor grad, Tensor x, Tensor y, Tensor[] kept, Tensor[] weights, int[] activations, "
-    "bool input, bool learned) -> (Tensor, Tensor[])",
+    "int input, bool learned) -> (Tensor, Tensor[])",
     reference.perceptron_backward,
     _fake_backward,
 )
@@ -55,8 +55,8 @@ class _Perceptron(torch.autograd.Function):
     """The op's two halves, between tensors of the callers' shapes."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, kinds: list[int], *params: Tensor) -> Tensor:
-        rows, weights, biases = _flat(x, *params)
+    def forward(ctx: Any, x: Tensor, given: Tensor | None, kinds: list[int], *params: Tensor) -> Tensor:
+        rows, weights, biases = _flat(_joined(given, x), *params)
         y, kept = _forward_of(x.dtype)(rows, weights, biases, kinds, True)
         ctx.kinds, ctx.shapes = kinds, [x.shape, *(p.shape for p in params)]
         ctx.save_for_backward(rows, y, *weights, *kept)
@@ -66,15 +66,18 @@ class _Perceptron(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, y, *saved = ctx.saved_tensors
-        layers, (input, _, *needed) = len(ctx.kinds), ctx.needs_input_grad
+        layers, (input, _, _, *needed), (mine, *shapes) = len(ctx.kinds), ctx.needs_input_grad, ctx.shapes
         op = _backward if x.dtype == torch.float32 else reference.perceptron_backward
         args = grad.reshape(y.shape).contiguous(), x, y, saved[layers:], saved[:layers], ctx.kinds
-        x_grad, grads = op(*args, input, any(needed))
+        x_grad, grads = op(*args, mine[-1] if input else 0, any(needed))
         if input and len(x_grad) != len(x):
-            x_grad = x_grad.view(len(x), len(x_grad) // len(x), *x.shape[1:]).sum(1)
-        mine, *shapes = ctx.shapes
+            x_grad = x_grad.view(len(x), len(x_grad) // len(x), *x_grad.shape[1:]).sum(1)
         shaped = (g.view(shape) for g, shape in zip(grads, shapes, strict=True)) if grads else [None] * len(needed)
-        return x_grad.view(mine) if input else None, None, *shaped
+        return x_grad.view(mine) if input else None, None, None, *shaped
+
+
+def _joined(given: Tensor | None, x: Tensor) -> Tensor:
+    return x if given is None else torch.cat([given, x], dim=-1)
 
 
 def _forward_of(dtype: torch.dtype) -> Any:
@@ -108,13 +111,19 @@ def _led(tensor: Tensor, axes: int) -> Tensor:
 
 
 def perceptron(
-    x: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor], activations: Sequence[str | None]
+    x: Tensor,
+    weights: Sequence[Tensor],
+    biases: Sequence[Tensor],
+    activations: Sequence[str | None],
+    given: Tensor | None = None,
 ) -> Tensor:
     """Perceptrons of one shape, layer after layer x <- activation(x W + b): y [*members, B, out].
 
     weights [*members, in, out] and biases [*members, out] of 1 to 8 layers, an activation a layer: "relu", "silu",
     "gelu", "mish", "tanh" or None. x [*members, B, in], or with fewer of the last members' axes: those networks share
-    their input. All of one floating dtype (RuntimeError where something does not fit).
+    their input. given [as x but for the last axis]: columns before those of x that take no gradient, such as
+    observations before actions; no work goes into one. All of one floating dtype (RuntimeError where something does
+    not fit).
 
     In float32 on the CPU a block of rows goes through all layers while it is in the cache, there and back; on CUDA the
     products are torch's, with passes between them; other dtypes run on the reference. Only the gradients that are asked
@@ -124,6 +133,6 @@ def perceptron(
     kinds = _kinds(x, weights, biases, activations)
     x, params = x.contiguous(), [p.contiguous() for pair in zip(weights, biases, strict=True) for p in pair]
     if torch.is_grad_enabled() and any(t.requires_grad for t in (x, *params)):
-        return _Perceptron.apply(x, kinds, *params)
-    y, _ = _forward_of(x.dtype)(*_flat(x, *params), kinds, False)
+        return _Perceptron.apply(x, given, kinds, *params)
+    y, _ = _forward_of(x.dtype)(*_flat(_joined(given, x), *params), kinds, False)
     return y.view(*params[0].shape[:-2], *y.shape[1:])

@@ -22,12 +22,12 @@ def values_and_pullback(
     names: list[str | None] = [group.activation] * (len(weights) - 1)
     at = action.detach().requires_grad_()
     with torch.enable_grad():
-        x = torch.cat([obs, at], dim=-1)
         if compute in (None, wide):
-            q = perceptron(x, weights, biases, [*names, None])
+            q = perceptron(at, weights, biases, [*names, None], obs)
         else:
             some, rest = ([t.to(compute) for t in tensors[:-1]] for tensors in (weights, biases))
-            q = perceptron(perceptron(x.to(compute), some, rest, names).to(wide), weights[-1:], biases[-1:], [None])
+            hidden = perceptron(at.to(compute), some, rest, names, obs.to(compute))
+            q = perceptron(hidden.to(wide), weights[-1:], biases[-1:], [None])
         q = q.squeeze(-1)  # [R, E, B]
 
     def pullback(weights: Tensor) -> Tensor:

@@ -13,8 +13,7 @@ float* pointer(int64_t address) { return reinterpret_cast<float*>(address); }
 // What torch does on a device, between the launches.
 void multiply(const cuda::Product& p) {
   for (int64_t g = 0; g < p.networks; ++g) {
-    const float* left = p.left + (p.left_shared ? 0 : g * p.rows * p.depth);
-    const float* right = p.right + g * p.depth * p.columns;
+    const float *left = p.left + g * p.left_stride, *right = p.right + g * p.right_stride;
     for (int64_t i = 0; i < p.rows; ++i)
       for (int64_t j = 0; j < p.columns; ++j) {
         double sum = 0;
@@ -61,8 +60,8 @@ extern "C" void forward(const Row* rows, int64_t layers, const float* x, int64_t
 }
 
 extern "C" void backward(const Row* rows, int64_t layers, const float* x, int64_t networks, int64_t shared,
-                         int64_t batch, const float* y_grad, float* x_grad, float* scratch) {
+                         int64_t batch, const float* y_grad, float* x_grad, int64_t x_columns, float* scratch) {
   Perceptron args = arguments(rows, layers, x, networks, shared, batch);
-  args.y_grad = y_grad, args.x_grad = x_grad;
+  args.y_grad = y_grad, args.x_grad = x_grad, args.x_columns = x_columns;
   cuda::perceptron_backward({args, scratch, multiply}, nullptr);
 }

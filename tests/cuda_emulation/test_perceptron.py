@@ -9,17 +9,17 @@ from pyslsac.ops.reference import perceptron as reference
 from tests.cuda_emulation.emulation import Library, build
 
 RELU, MISH, TANH = (["relu", "relu", None], ["mish", "silu", None], ["tanh", "gelu", "tanh"])
-CASES = [  # networks, that share x, rows, widths from input to output, activations, gradients by x, by the weights
-    (1, 1, 1, [3, 5, 4, 1], RELU, True, True),
-    (3, 1, 17, [4, 33, 32, 1], MISH, True, True),
-    (3, 3, 16, [4, 31, 5, 2], RELU, True, True),
-    (4, 2, 15, [2, 40, 3, 1], TANH, True, True),
-    (4, 2, 5, [2, 8, 3, 6], TANH, False, True),
-    (2, 2, 33, [3, 8, 65, 1], RELU, True, False),
-    (2, 1, 9, [3, 1, 7, 2], MISH, True, True),
-    (2, 2, 40, [7, 1], [None], True, True),
-    (2, 2, 40, [7, 1], ["relu"], False, True),
-    (3, 1, 4, [2, 3], ["silu"], True, False),
+CASES = [  # networks, that share x, rows, widths from input to output, activations, last columns of x, gradients of weights
+    (1, 1, 1, [3, 5, 4, 1], RELU, 3, True),
+    (3, 1, 17, [4, 33, 32, 1], MISH, 2, True),
+    (3, 3, 16, [4, 31, 5, 2], RELU, 4, True),
+    (4, 2, 15, [2, 40, 3, 1], TANH, 1, True),
+    (4, 2, 5, [2, 8, 3, 6], TANH, 0, True),
+    (2, 2, 33, [3, 8, 65, 1], RELU, 1, False),
+    (2, 1, 9, [3, 1, 7, 2], MISH, 2, True),
+    (2, 2, 40, [7, 1], [None], 5, True),
+    (2, 2, 40, [7, 1], ["relu"], 0, True),
+    (3, 1, 4, [2, 3], ["silu"], 2, False),
 ]
 NAN = float("nan")
 
@@ -35,7 +35,7 @@ def check(
     rows: int,
     widths: list[int],
     activations: list[str | None],
-    by_x: bool,
+    by_x: int,
     by_weights: bool,
     without: str = "",
 ) -> None:
@@ -50,7 +50,7 @@ def check(
     slopes = [empty(networks, rows, o) if kind > 0 else None for o, kind in zip(widths[1:], kinds, strict=True)]
     mine = [empty(*grad.shape) for grad in grads] if by_weights else [None] * 2 * layers
     between = [empty(networks, rows, o) if by_weights else None for o in widths[1:]]
-    mine_x = empty(networks, rows, widths[0]) if by_x else None
+    mine_x = empty(networks, rows, by_x) if by_x else None
     scratch = empty(kernel.library.scratch(max(widths[1:]), widths[0], networks, shared, rows))
 
     def table(keep: bool) -> list:
@@ -67,7 +67,7 @@ def check(
         kernel("forward", table(keep), *sizes, scratch, seed=rows, without=without)
         torch.testing.assert_close(outs[-1], y, rtol=1e-5, atol=1e-5)
         scratch.fill_(NAN)
-    kernel("backward", table(True), *sizes, y_grad, mine_x, scratch, seed=rows, without=without)
+    kernel("backward", table(True), *sizes, y_grad, mine_x, by_x, scratch, seed=rows, without=without)
     if mine_x is not None:
         torch.testing.assert_close(mine_x, x_grad, rtol=1e-4, atol=1e-5)
     if by_weights:
@@ -81,7 +81,7 @@ def test_the_numbers_of_the_reference(
     rows: int,
     widths: list[int],
     activations: list[str | None],
-    by_x: bool,
+    by_x: int,
     by_weights: bool,
 ) -> None:
     check(build("perceptron"), networks, shared, rows, widths, activations, by_x, by_weights)

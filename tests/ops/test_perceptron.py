@@ -150,6 +150,24 @@ def test_gradcheck(name, device):
     assert torch.autograd.gradcheck(lambda x, *p: perceptron(x, p[:2], p[2:], [name, name]), args)
 
 
+@devices
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(("members", "seen_by"), [((2,), 0), ((2, 3), 1)])
+def test_columns_that_are_given_change_nothing_but_have_no_gradient(members, seen_by, dtype, device):
+    x, weights, biases = to(case(9, (20, 33, 17, 1), members=members, seen_by=seen_by, device=device), dtype)
+    names = ["silu", "relu", None]
+    whole = x.clone().requires_grad_()
+    given, some = (part.clone().requires_grad_() for part in x.split([13, 7], -1))
+    y = perceptron(whole, weights, biases, names)
+    torch.testing.assert_close(perceptron(some, weights, biases, names, given), y, rtol=0, atol=0)
+    (wanted,) = torch.autograd.grad(y.sin().sum(), whole)
+    found = torch.autograd.grad(
+        perceptron(some, weights, biases, names, given).sin().sum(), (some, given), allow_unused=True
+    )
+    close(found[:1], [wanted[..., 13:].double()], ROUNDING if dtype == torch.float32 else 1e-12)
+    assert found[1] is None
+
+
 @pytest.mark.parametrize("batch", [1, 80, 131, 300])  # 80: three threads take 36, 36 and 8 rows
 @pytest.mark.parametrize("names", [["relu", "relu", None], ["gelu", "mish", "tanh"], ["silu", None, "silu"]])
 def test_threads_do_not_change_bits(names, batch):
@@ -164,7 +182,7 @@ def test_networks_do_not_change_one_another(batch, seen_by):
 
     def there_and_back(x, weights, biases):
         y, kept = OP(x, weights, biases, [0, 2, -1], True)
-        x_grad, grads = OP_BACKWARD(y.sin(), x, y, kept, weights, [0, 2, -1], True, True)
+        x_grad, grads = OP_BACKWARD(y.sin(), x, y, kept, weights, [0, 2, -1], x.shape[-1], True)
         return [y, *kept, x_grad, *grads]
 
     together, shared = there_and_back(*stack), 2 if seen_by else 1

@@ -19,7 +19,7 @@ def test_only_what_is_asked_for_is_made(dtype, monkeypatch):
         def call(*args):
             first, rest = op(*args)
             calls.append((*args[-flags:], len(rest)))
-            assert flags == 1 or first.shape[0] == (2 if args[-2] else 0)
+            assert flags == 1 or first.shape[-1] == args[-2]
             return first, rest
 
         return call
@@ -38,13 +38,13 @@ def test_only_what_is_asked_for_is_made(dtype, monkeypatch):
         perceptron(leaf, weights, biases, names)
     assert calls == [(False, 0), (False, 0)]
     whole = value_and_grads(perceptron, (x, weights, biases), names)
-    assert calls[2:] == [(True, 3), (True, True, 6)]  # two hidden layers, and the slope or argument of the GELU
+    assert calls[2:] == [(True, 3), (7, True, 6)]  # two hidden layers, and the slope or argument of the GELU
     weighting = torch.arange(1.0, whole[0].numel() + 1, dtype=torch.float64).sin().view_as(whole[0]).to(dtype)
     perceptron(leaf, weights, biases, names).backward(weighting)
-    assert torch.equal(leaf.grad, whole[1]) and calls[5] == (True, False, 0)
+    assert torch.equal(leaf.grad, whole[1]) and calls[5] == (7, False, 0)
     learn = [t.clone().requires_grad_() for t in (*weights, *biases)]
     perceptron(x, learn[:3], learn[3:], names).backward(weighting)
-    assert all(map(torch.equal, [t.grad for t in learn], whole[2:])) and calls[7] == (False, True, 6)
+    assert all(map(torch.equal, [t.grad for t in learn], whole[2:])) and calls[7] == (0, True, 6)
 
 
 def float_case():
@@ -130,7 +130,7 @@ def test_arguments_that_do_not_fit_are_named(came):
                     [torch.zeros(6, 5, 4)] * 2,
                     weights,
                     activations,
-                    True,
+                    1,
                     True,
                 )
             assert str(error.value).startswith(f"perceptron_backward: {came}")
@@ -144,13 +144,15 @@ def test_arguments_that_do_not_fit_are_named(came):
         (2, torch.zeros(2, 5, 3), "y is float32 [2, 5, 3] on cpu; wanted float32 [6, 5, 3]"),
         (3, [], "kept is 0; wanted all that perceptron kept"),
         (3, [torch.zeros(6, 5, 4)], "kept is 1; wanted all that perceptron kept"),
+        (6, 8, "input is 8; wanted at most x's columns, 7"),
+        (6, -1, "input is -1; wanted at most x's columns, 7"),
         (3, [torch.zeros(6, 5, 4), torch.zeros(6, 4)], "kept is float32 [6, 4] on cpu; wanted float32 [6, 5, 4]"),
     ],
 )
 def test_what_the_backward_pass_alone_takes_is_checked(position, value, message):
     x, weights, biases, activations = float_case()
     y, kept = OP(x, weights, biases, activations, True)
-    args = [y, x, y, kept, weights, activations, True, True]
+    args = [y, x, y, kept, weights, activations, 7, True]
     args[position] = value
     for call in (OP_BACKWARD, reference.perceptron_backward):
         with pytest.raises(RuntimeError) as error:
@@ -193,7 +195,7 @@ def test_opcheck(activations, device):
     x = x[:2].contiguous()
     y, kept = OP(x, weights, biases, activations, True)
     torch.library.opcheck(OP.default, (x, weights, biases, activations, activations[0] < 0))
-    for flags in ((True, True), (True, False), (False, True)) if activations[0] < 0 else ((True, True),):
+    for flags in ((4, True), (2, False), (0, True)) if activations[0] < 0 else ((3, True),):
         torch.library.opcheck(OP_BACKWARD.default, (y.cos(), x, y, kept, weights, activations, *flags))
 
 

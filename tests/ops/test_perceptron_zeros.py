@@ -62,7 +62,7 @@ def test_rows_without_a_gradient(batch, share):
     weighting = torch.where(rows, torch.randn(2, batch, 1, generator=generator), 0.0)
     weights, kinds = args[1], [0, 1, 0, -1]
     y, kept = OP(args[0], *args[1:], kinds, True)
-    by_x, _ = OP_BACKWARD(weighting, args[0], y, kept, weights, kinds, True, False)
+    by_x, _ = OP_BACKWARD(weighting, args[0], y, kept, weights, kinds, args[0].shape[-1], False)
     wide = args[0].double().requires_grad_()
     layers(wide, *([t.double() for t in some] for some in args[1:]), names).backward(weighting.double())
     torch.testing.assert_close(by_x.double(), wide.grad, rtol=1e-5, atol=1e-5)

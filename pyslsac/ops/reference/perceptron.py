@@ -35,11 +35,12 @@ def perceptron_backward(
     kept: list[Tensor],
     weights: list[Tensor],
     activations: list[int],
-    input: bool,
+    input: int,
     learned: bool,
 ) -> tuple[Tensor, list[Tensor]]:
-    """The derivatives by each network's own x [G, B, in] (empty without `input`), and by weight, bias, weight, ..."""
+    """The derivatives by the last `input` columns of each network's own x, and by weight, bias, weight, ..."""
     check_backward(grad, x, y, kept, weights, activations)
+    require(0 <= input <= x.shape[2], "perceptron_backward", "input", input, f"at most x's columns, {x.shape[2]}")
     outs, arguments = unpack(y, kept, activations)
     inputs, grads = [spread(x, weights), *outs[:-1]], list[Tensor]()
     for layer in reversed(range(len(weights))):
@@ -50,8 +51,9 @@ def perceptron_backward(
             weight_grad = torch.bmm(left.mT, grad) if grad.shape[-1] > 1 else torch.bmm(grad.mT, left).mT
             grads = [weight_grad.contiguous(), grad.sum(1), *grads]
         if layer or input:
-            grad = torch.bmm(grad, weights[layer].mT) if grad.shape[-1] > 1 else grad * weights[layer].mT
-    return grad if input else x.new_empty(0, *x.shape[1:]), grads
+            weight = weights[layer] if layer else weights[0][:, x.shape[2] - input :]
+            grad = torch.bmm(grad, weight.mT) if grad.shape[-1] > 1 else grad * weight.mT
+    return grad if input else grad.new_empty(*grad.shape[:2], 0), grads
 
 
 def spread(x: Tensor, weights: list[Tensor]) -> Tensor:
