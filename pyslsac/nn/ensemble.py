@@ -49,7 +49,7 @@ class StackedLinear(nn.Module):
 
 
 def through(layers: Sequence[StackedLinear], x: Tensor, given: Tensor | None = None) -> Tensor:
-    """[given, x] through layers one after another, as many at a time as compute in one dtype; no gradient of `given`."""
+    """[given, x] through layers in turn, as many at a time as compute in one dtype; `given` takes no gradient."""
     for dtype, alike in itertools.groupby(layers, lambda layer: layer.compute or layer.weight.dtype):
         some = list(alike)
         weights, biases = [layer.weight.to(dtype) for layer in some], [layer.bias.to(dtype) for layer in some]

@@ -1,5 +1,7 @@
 """The CUDA passes of `perceptron` on the host, products between them: the reference's values and gradients."""
 
+import itertools
+
 import pytest
 import torch
 from torch import Tensor
@@ -9,7 +11,7 @@ from pyslsac.ops.reference import perceptron as reference
 from tests.cuda_emulation.emulation import Library, build
 
 RELU, MISH, TANH = (["relu", "relu", None], ["mish", "silu", None], ["tanh", "gelu", "tanh"])
-CASES = [  # networks, that share x, rows, widths from input to output, activations, last columns of x, gradients of weights
+CASES = [  # networks, that share x, rows, widths, activations, last columns of x and weights: whose gradients
     (1, 1, 1, [3, 5, 4, 1], RELU, 3, True),
     (3, 1, 17, [4, 33, 32, 1], MISH, 2, True),
     (3, 3, 16, [4, 31, 5, 2], RELU, 4, True),
@@ -40,7 +42,7 @@ def check(
     without: str = "",
 ) -> None:
     kinds, layers = [KINDS[name] for name in activations], len(activations)
-    pairs = list(zip(widths[:-1], widths[1:], strict=True))
+    pairs = list(itertools.pairwise(widths))
     x, weights = torch.randn(networks // shared, rows, widths[0]), [torch.randn(networks, i, o) for i, o in pairs]
     biases, y_grad = [torch.randn(networks, o) for o in widths[1:]], torch.randn(networks, rows, widths[-1])
     y, kept = reference.perceptron(x, weights, biases, kinds, True)
@@ -55,10 +57,10 @@ def check(
 
     def table(keep: bool) -> list:
         entries: list = []
-        for l, (i, o) in enumerate(pairs):
-            hidden = keep or l == layers - 1
-            entries += [i, o, kinds[l] % 2**64, weights[l], biases[l], outs[l] if hidden else None]
-            entries += [slopes[l] if keep else None, between[l], mine[2 * l], mine[2 * l + 1]]
+        for n, (i, o) in enumerate(pairs):
+            hidden = keep or n == layers - 1
+            entries += [i, o, kinds[n] % 2**64, weights[n], biases[n], outs[n] if hidden else None]
+            entries += [slopes[n] if keep else None, between[n], mine[2 * n], mine[2 * n + 1]]
         return entries
 
     sizes = layers, x, networks, shared, rows
