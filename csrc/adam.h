@@ -27,6 +27,12 @@ struct Adam {
   HOST_DEVICE TensorChunk<AdamTensor> locate(int64_t chunk) const { return locate_chunk(tensors, count, chunk); }
 };
 
+template <typename T>
+struct Widened {
+  const T* x;
+  HOST_DEVICE double operator[](int64_t i) const { return x[i]; }
+};
+
 // The numbers of step t in the type T that it is computed in, and what becomes of one element.
 template <typename T>
 struct AdamElement {

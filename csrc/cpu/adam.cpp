@@ -7,12 +7,6 @@ namespace {
 using Chunk = TensorChunk<AdamTensor>;
 
 template <typename T>
-struct Widened {
-  const T* x;
-  HOST_DEVICE double operator[](int64_t i) const { return x[i]; }
-};
-
-template <typename T>
 T* at(void* data, const Chunk& c) {
   return static_cast<T*>(data) + c.first;
 }

@@ -11,12 +11,6 @@ constexpr int kThreads = 512;
 using Launch = ListLaunch<Adam>;
 
 template <typename T>
-struct Widened {
-  const T* x;
-  __device__ double operator[](int64_t i) const { return x[i]; }
-};
-
-template <typename T>
 __device__ __forceinline__ double sum_of(const TensorChunk<AdamTensor>& c) {
   return block_sum_squares(Widened<T>{static_cast<const T*>(c.tensor->grad) + c.first}, c.count);
 }

@@ -76,6 +76,11 @@ class _Perceptron(torch.autograd.Function):
         return x_grad.view(mine) if input else None, None, None, *shaped
 
 
+def _fits_before(given: Tensor, x: Tensor) -> bool:
+    alike = given.shape[:-1] == x.shape[:-1] and given.dtype == x.dtype and given.device == x.device
+    return alike and not (given.requires_grad and torch.is_grad_enabled())
+
+
 def _joined(given: Tensor | None, x: Tensor) -> Tensor:
     return x if given is None else torch.cat([given, x], dim=-1)
 
@@ -123,7 +128,7 @@ def perceptron(
     "gelu", "mish", "tanh" or None. x [*members, B, in], or with fewer of the last members' axes: those networks share
     their input. given [as x but for the last axis]: columns before those of x that take no gradient, such as
     observations before actions; no work goes into one. All of one floating dtype (RuntimeError where something does
-    not fit).
+    not fit, and where `given` wants a gradient).
 
     In float32 on the CPU a block of rows goes through all layers while it is in the cache, there and back; on CUDA the
     products are torch's, with passes between them; other dtypes run on the reference. Only the gradients that are asked
@@ -131,6 +136,9 @@ def perceptron(
     gradients have a fixed order, so that neither threads nor the networks beside it change its numbers.
     """
     kinds = _kinds(x, weights, biases, activations)
+    if given is not None and not _fits_before(given, x):
+        came = describe(given) + " with a gradient" * given.requires_grad
+        raise RuntimeError(f"perceptron: given is {came}; wanted {describe(x)} but for the last axis, and no gradient")
     x, params = x.contiguous(), [p.contiguous() for pair in zip(weights, biases, strict=True) for p in pair]
     if torch.is_grad_enabled() and any(t.requires_grad for t in (x, *params)):
         return _Perceptron.apply(x, given, kinds, *params)

@@ -160,6 +160,21 @@ def test_what_the_backward_pass_alone_takes_is_checked(position, value, message)
         assert str(error.value).startswith(f"perceptron_backward: {message}")
 
 
+@pytest.mark.parametrize(
+    "change",
+    [lambda t: t[:, :-1], lambda t: t[0], lambda t: t.double(), lambda t: t.clone().requires_grad_()],
+    ids=["rows", "axes", "dtype", "gradient"],
+)
+def test_columns_given_that_do_not_fit_are_refused(change):
+    x, weights, biases = to(case(9, (20, 6, 3)), torch.float32)
+    given = change(x[..., :13])
+    with pytest.raises(RuntimeError, match=r"perceptron: given is float.* wanted float32 .* but for the last axis"):
+        perceptron(x[..., 13:], weights, biases, ["silu", None], given)
+    if given.requires_grad:
+        with torch.no_grad():
+            perceptron(x[..., 13:], weights, biases, ["silu", None], given)
+
+
 @pytest.mark.parametrize("learning", [False, True])
 def test_the_wrapper_names_what_does_not_fit(learning):
     x, weights, biases = to(case(5, (7, 4, 3), members=(2, 3), seen_by=1), torch.float32)
