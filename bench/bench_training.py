@@ -1,8 +1,9 @@
-"""SAC-Lag's whole training loop, time per environment step, beside OmniSafe 0.5.0's and beside four runs in lockstep.
+"""SAC-Lag's and SL-SAC's whole training loops, time per environment step, beside OmniSafe 0.5.0's SAC-Lag.
 
-One environment, one update a step, OmniSafe's settings, past the random steps and the multiplier's warm-up, without
-evaluations: acting, stepping, storing, sampling, updating, and a row of the log an epoch. Each side trains in a process
-of its own, and they take turns epoch by epoch. OmniSafe takes part where --omnisafe-python names the Python of an
+Ours in float32 and bfloat16, SAC-Lag also as four runs in lockstep. One environment, one update a step, SAC-Lag with
+OmniSafe's settings, past the random steps and the multiplier's warm-up, without evaluations: acting, stepping, storing,
+sampling, updating, and a row of the log an epoch. Each side trains in a process of its own, and they take turns epoch
+by epoch. OmniSafe takes part where --omnisafe-python names the Python of an
 environment that has it (docs/benchmarks.md); its environment is the safety-gymnasium release.
 """
 
@@ -35,12 +36,12 @@ def train(settings: dict[str, Any]) -> None:
     steps = settings["epoch"]
     changed = dict(start_steps=RANDOM * steps, steps_per_epoch=steps, multiplier_warmup=0)
     pyslsac.train(
-        "sac-lag",
+        settings["algo"],
         settings["task"],
         steps=settings["epochs"] * steps,
         seeds=range(settings["runs"]),
-        preset="omnisafe",
-        agent=changed | {"batch_size": settings["batch_size"]},
+        preset="omnisafe" if settings["algo"] == "sac-lag" else "paper",
+        agent=changed | {"batch_size": settings["batch_size"], "precision": settings["precision"]},
         threads=settings["threads"],
         device="cpu",
         eval_every=0,
@@ -65,11 +66,17 @@ def sides(options: argparse.Namespace, folder: str) -> dict[str, tuple[list[str 
     settings = dict(task=TASK, epoch=epoch, epochs=RANDOM + WARM + rounds + 1, threads=options.threads, folder=folder)
     settings |= dict(batch_size=32 if options.quick else 256, random=RANDOM * epoch)
 
-    def ours(runs: int) -> tuple[list[str | Path], int]:
-        own = settings | dict(runs=runs, folder=f"{folder}/{runs}")
+    def ours(algo: str, precision: str = "fp32", runs: int = 1) -> tuple[list[str | Path], int]:
+        own = settings | dict(algo=algo, precision=precision, runs=runs, folder=f"{folder}/{algo}-{precision}-{runs}")
         return [sys.executable, __file__, "--train", json.dumps(own)], runs
 
-    found = {"sac-lag": ours(1), f"{RUNS} runs in lockstep, a step of one": ours(RUNS)}
+    found = {
+        "sac-lag": ours("sac-lag"),
+        "bf16": ours("sac-lag", "bf16"),
+        f"{RUNS} runs in lockstep, a step of one": ours("sac-lag", runs=RUNS),
+        "sl-sac": ours("sl-sac"),
+        "sl-sac, bf16": ours("sl-sac", "bf16"),
+    }
     if python := options.omnisafe_python:
         found[omnisafe_version(python)] = [python, OMNISAFE, "train", json.dumps(settings)], 1
     return found

@@ -3,7 +3,7 @@
 The plain versions in `oracle/` have separate networks, Python loops and autograd. Both sides work at the paper's sizes
 and draw their random numbers inside the call. A call is `policy_delay` updates where an agent has that, so that
 each holds one move of the actor and the targets. Ours are recorded updates, as training makes them (train/graph.py);
-beside them stand the same ones made by their Python.
+beside them stand the same ones made by their Python, and those of precision "bf16".
 """
 
 from collections.abc import Callable, Iterator
@@ -19,6 +19,7 @@ from pyslsac.data import Batch, Rollout, Spec
 from pyslsac.train.graph import Graph
 
 TASKS = {"HalfCheetah": Spec(obs_dim=17, act_dim=6), "Ant": Spec(obs_dim=27, act_dim=8)}
+BF16 = dict(precision="bf16")
 SMALL = dict(width=32, quantiles=4, target_quantiles=4, risk_quantiles=4)
 RUNS = {"HalfCheetah": (4, 8), "Ant": (4,)}  # in lockstep
 COMPILED = "targets", "reward_loss", "cost_loss", "actor_loss"
@@ -67,11 +68,12 @@ def sl_sac_cases(device: torch.device, quick: bool) -> Iterator[tuple[str, Rival
         for delay in (1, 2):
             config = options | {"policy_delay": delay}
             agent = make_agent("sl-sac", spec, config, device=device)
-            graph = Graph(agent)
+            graph, bf16 = Graph(agent), Graph(make_agent("sl-sac", spec, config | BF16, device=device))
             with torch.device(device):
                 plain = sl_sac.SLSAC(spec.obs_dim, spec.act_dim, sl_sac.Config(**config))
             updates: dict[str, Callable[[Batch], object]] = {
                 "sl-sac": graph,
+                "bf16": bf16,
                 "eager": agent.update,
                 "separate networks": plain.update,
             }
@@ -110,7 +112,7 @@ def family_cases(device: torch.device, quick: bool) -> Iterator[tuple[str, Rival
     for name, plain_version in FAMILY.items():
         config: dict[str, Any] = dict(width=64) if quick else {}
         agent = make_agent(name, spec, config, device=device)
-        graph = Graph(agent)
+        graph, bf16 = Graph(agent), Graph(make_agent(name, spec, config | BF16, device=device))
         with torch.device(device):
             plain = plain_version(spec.obs_dim, spec.act_dim, **config)
         delay = getattr(agent.config, "policy_delay", 1)
@@ -118,6 +120,7 @@ def family_cases(device: torch.device, quick: bool) -> Iterator[tuple[str, Rival
             f"{name}, HalfCheetah" + (f", {delay} updates a call" if delay > 1 else ""),
             {
                 name: lambda update=graph, delay=delay: repeat(update, batch, delay),
+                "bf16": lambda update=bf16, delay=delay: repeat(update, batch, delay),
                 "eager": lambda agent=agent, delay=delay: repeat(agent.update, batch, delay),
                 "separate networks": lambda plain=plain, delay=delay: repeat(plain.update, batch, delay),
             },

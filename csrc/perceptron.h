@@ -23,6 +23,7 @@ struct PerceptronLayer {
 struct Perceptron {
   PerceptronLayer layer[kPerceptronLayers];
   int layers;
+  int bf16;             // how many of them, the first, multiply in bfloat16
   const float* x;       // [G / shared, B, inputs of layer 0]
   const float* y_grad;  // [G, B, outputs of the last layer]
   float* x_grad;        // [G, B, x_columns], or null
@@ -37,7 +38,9 @@ namespace cpu {
 constexpr int64_t kPerceptronBlock = 264;   // a block has about so many rows at most,
 constexpr int64_t kPerceptronRows = 12;     // a multiple of so many
 constexpr int64_t kPerceptronBatch = 256;   // rows whose part in the weights' gradients is summed apart: a core's cache
-constexpr int64_t kPerceptronColumns = 64;  // columns of a layer whose weights' gradients are one unit of work
+constexpr int64_t kPerceptronColumns = 64;  // columns of a layer whose weights' gradients are one unit of work,
+constexpr int64_t kBf16Columns = 128;       // the same where they multiply in bfloat16
+constexpr int64_t kBf16Rows = 32;           // and so many rows of a block a multiple of which
 
 HOST_DEVICE int64_t blocks(const Perceptron& args) { return (args.batch + args.block - 1) / args.block; }
 

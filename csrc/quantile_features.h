@@ -24,6 +24,7 @@ struct QuantileFeatures {
   int64_t inputs;       // C
   int64_t width;        // K
   int64_t outputs;      // H
+  bool bf16;            // factors are rounded to bfloat16; on the CPU alone, of float32
 };
 
 template <typename T>
@@ -35,14 +36,13 @@ struct QuantileFeaturesGrad {
   T* phi_bias;
   T* weight;
   T* bias;
-  T* scratch;    // as many elements as quantile_features_scratch says
+  T* scratch;    // quantile_features_scratch elements
   bool weights;  // false: psi alone, all pointers after it are null
 };
 
-// A NaN is active, and stays one.
 template <typename T>
 HOST_DEVICE bool is_active(T psi) {
-  return !(psi <= 0);
+  return !(psi <= 0);  // a NaN is, and stays one
 }
 template <typename T>
 HOST_DEVICE T relu(T x) {

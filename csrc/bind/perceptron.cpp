@@ -27,7 +27,7 @@ const float* data(const char* op, const char* argument, const Tensor& tensor, co
 }
 
 // Shapes and weights.
-Perceptron arguments(const char* op, const Tensor& x, const Tensors& weights, const Kinds& activations) {
+Perceptron arguments(const char* op, const Tensor& x, const Tensors& weights, const Kinds& activations, int64_t bf16) {
   Perceptron args{};
   const size_t layers = weights.size();
   require(layers > 0 && layers <= kPerceptronLayers, op, "weights", layers, "1 to 8 layers");
@@ -35,7 +35,10 @@ Perceptron arguments(const char* op, const Tensor& x, const Tensors& weights, co
   require(x.dim() == 3 && x.size(2) > 0, op, "x", x, "[G / shared, B, in]");
   require(weights[0].dim() == 3 && x.size(0) > 0 && weights[0].size(0) % x.size(0) == 0, op, "weights", weights[0],
           "[G, in, out], G a multiple of x's first axis, " + describe(x));
-  args.layers = static_cast<int>(layers), args.networks = weights[0].size(0), args.batch = x.size(1);
+  require(bf16 >= 0 && bf16 <= static_cast<int64_t>(layers) && !(bf16 && x.is_cuda()), op, "bf16", bf16,
+          "at most as many as there are layers, and none on CUDA");
+  args.layers = static_cast<int>(layers), args.bf16 = static_cast<int>(bf16), args.networks = weights[0].size(0),
+  args.batch = x.size(1);
   args.shared = args.networks / x.size(0), args.x = data(op, "x", x, x, {x.size(0), args.batch, x.size(2)});
   for (size_t l = 0; l < layers; ++l) {
     const int64_t inputs = l ? args.layer[l - 1].outputs : x.size(2);
@@ -59,8 +62,9 @@ void place(Perceptron& args, const Tensor& y, const Next& next) {
   }
 }
 
-std::tuple<Tensor, Tensors> perceptron(Tensor x, Tensors weights, Tensors biases, Kinds activations, bool keep) {
-  Perceptron args = arguments("perceptron", x, weights, activations);
+std::tuple<Tensor, Tensors> perceptron(Tensor x, Tensors weights, Tensors biases, Kinds activations, bool keep,
+                                       int64_t bf16) {
+  Perceptron args = arguments("perceptron", x, weights, activations, bf16);
   require(biases.size() == weights.size(), "perceptron", "biases", biases.size(), "one a layer");
   for (int l = 0; l < args.layers; ++l)
     args.layer[l].bias = data("perceptron", "biases", biases[l], x, {args.networks, args.layer[l].outputs});
@@ -77,9 +81,9 @@ std::tuple<Tensor, Tensors> perceptron(Tensor x, Tensors weights, Tensors biases
 }
 
 std::tuple<Tensor, Tensors> perceptron_backward(Tensor grad, Tensor x, Tensor y, Tensors kept, Tensors weights,
-                                                Kinds activations, int64_t input, bool learned) {
+                                                Kinds activations, int64_t input, bool learned, int64_t bf16) {
   const char* op = "perceptron_backward";
-  Perceptron args = arguments(op, x, weights, activations);
+  Perceptron args = arguments(op, x, weights, activations, bf16);
   const std::vector<int64_t> sizes{args.networks, args.batch, args.layer[args.layers - 1].outputs};
   args.y_grad = data(op, "grad", grad, x, sizes), data(op, "y", y, x, sizes);
   size_t taken = 0;

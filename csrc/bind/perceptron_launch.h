@@ -20,8 +20,9 @@ inline void set_block(Perceptron& args) {
   const auto idle = [&] {
     return (threads - args.networks * blocks % threads) % threads * 10 > args.networks * blocks;
   };
-  while (idle() && rows / blocks > 2 * cpu::kPerceptronRows) ++blocks;
-  args.block = (rows + blocks * cpu::kPerceptronRows - 1) / (blocks * cpu::kPerceptronRows) * cpu::kPerceptronRows;
+  const int64_t multiple = args.bf16 ? cpu::kBf16Rows : cpu::kPerceptronRows;
+  while (idle() && rows / blocks > 2 * multiple) ++blocks;
+  args.block = (rows + blocks * multiple - 1) / (blocks * multiple) * multiple;
 }
 
 inline int64_t grain(const Perceptron& args, int64_t units) {  // at least about 10 us of work to a thread

@@ -14,7 +14,8 @@ using Five = std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor>;
 // Sizes from psi [G, B, K], cosines [G, B, N, C] and weight [G, K, H]; all others follow from these.
 template <typename T>
 QuantileFeatures<T> arguments(const char* op, const Tensor& psi, const Tensor& cosines, const Tensor& phi_weight,
-                              const Tensor& phi_bias, const Tensor& weight, const Tensor& bias, const Tensor* out) {
+                              const Tensor& phi_bias, const Tensor& weight, const Tensor& bias, bool bf16,
+                              const Tensor* out) {
   constexpr ScalarType type = torch::headeronly::CppTypeToScalarType<T>::value;
   require(psi.scalar_type() == type && psi.dim() == 3, op, "psi", psi, "float32 or float64 [G, B, K], contiguous");
   const int64_t runs = psi.size(0), batch = psi.size(1), width = psi.size(2);
@@ -37,6 +38,8 @@ QuantileFeatures<T> arguments(const char* op, const Tensor& psi, const Tensor& c
   args.weight = data("weight", weight, {runs, width, -1}, "[G, K, H]");
   args.outputs = weight.size(2);
   args.bias = data("bias", bias, {runs, args.outputs}, "[G, H]");
+  require(!bf16 || (type == ScalarType::Float && !psi.is_cuda()), op, "bf16", bf16, "false for float64 and on CUDA");
+  args.bf16 = bf16;
   if (out) data("features", *out, {runs, batch, args.quantiles, args.outputs}, "[G, B, N, H]");
   return args;
 }
@@ -49,8 +52,8 @@ int64_t grain(const QuantileFeatures<T>& args, int64_t states) {
 
 template <typename T>
 Tensor forward(const Tensor& psi, const Tensor& cosines, const Tensor& phi_weight, const Tensor& phi_bias,
-               const Tensor& weight, const Tensor& bias) {
-  auto args = arguments<T>("quantile_features", psi, cosines, phi_weight, phi_bias, weight, bias, nullptr);
+               const Tensor& weight, const Tensor& bias, bool bf16) {
+  auto args = arguments<T>("quantile_features", psi, cosines, phi_weight, phi_bias, weight, bias, bf16, nullptr);
   Tensor features = room(psi, {args.runs, args.batch, args.quantiles, args.outputs});
   args.features = static_cast<T*>(features.mutable_data_ptr());
   launch<QuantileFeatures<T>>(backend::quantile_features, args, psi, args.runs * args.batch, grain(args, 1));
@@ -59,11 +62,12 @@ Tensor forward(const Tensor& psi, const Tensor& cosines, const Tensor& phi_weigh
 
 template <typename T>
 Five backward(const Tensor& grad, const Tensor& features, const Tensor& psi, const Tensor& cosines,
-              const Tensor& phi_weight, const Tensor& phi_bias, const Tensor& weight, const Tensor& bias,
-              bool weights) {
+              const Tensor& phi_weight, const Tensor& phi_bias, const Tensor& weight, const Tensor& bias, bool weights,
+              bool bf16) {
   const char* op = "quantile_features_backward";
   QuantileFeaturesGrad<T> args{};
-  args.weights = weights, args.forward = arguments<T>(op, psi, cosines, phi_weight, phi_bias, weight, bias, &features);
+  args.weights = weights,
+  args.forward = arguments<T>(op, psi, cosines, phi_weight, phi_bias, weight, bias, bf16, &features);
   require_like(op, "grad", grad, features);
   args.forward.features = static_cast<T*>(features.data_ptr());
   args.grad = static_cast<const T*>(grad.const_data_ptr());
@@ -86,16 +90,17 @@ Five backward(const Tensor& grad, const Tensor& features, const Tensor& psi, con
   return made;
 }
 
-Tensor quantile_features(Tensor psi, Tensor cosines, Tensor phi_weight, Tensor phi_bias, Tensor weight, Tensor bias) {
+Tensor quantile_features(Tensor psi, Tensor cosines, Tensor phi_weight, Tensor phi_bias, Tensor weight, Tensor bias,
+                         bool bf16) {
   return (psi.scalar_type() == ScalarType::Double ? forward<double> : forward<float>)(psi, cosines, phi_weight,
-                                                                                      phi_bias, weight, bias);
+                                                                                      phi_bias, weight, bias, bf16);
 }
 
 Five quantile_features_backward(Tensor grad, Tensor features, Tensor psi, Tensor cosines, Tensor phi_weight,
-                                Tensor phi_bias, Tensor weight, Tensor bias, bool weights) {
+                                Tensor phi_bias, Tensor weight, Tensor bias, bool weights, bool bf16) {
   return (psi.scalar_type() == ScalarType::Double ? backward<double> : backward<float>)(grad, features, psi, cosines,
                                                                                         phi_weight, phi_bias, weight,
-                                                                                        bias, weights);
+                                                                                        bias, weights, bf16);
 }
 
 }  // namespace

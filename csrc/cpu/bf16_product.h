@@ -1,13 +1,11 @@
 // Products of bfloat16 summed in float32, with matrix tiles or the instruction for them where the processor has these.
 #pragma once
 
-#include "amx_tiles.h"
 #include "bf16_tiles.h"
+#include "bf16_unit.h"
 #include "simd.h"
 
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && \
-    (!defined(PYSLSAC_ONE_CLONE) || defined(__AVX512BF16__))
-#define BF16_INSTRUCTION
+#ifdef BF16_INSTRUCTION
 #include <immintrin.h>
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // in GCC 12's own intrinsics
 #endif
@@ -48,11 +46,11 @@ inline void bf16_product_fast(const Bfloat16* left, int64_t stride, const Bfloat
 #endif
 
 // out [rows, 32] = left [rows, depth] times one packed panel; depth is even.
-inline void bf16_product(const Bfloat16* left, int64_t stride, const Bfloat16* packed, int64_t depth, float* out,
-                         int64_t out_stride, int64_t rows) {
+inline void bf16_product(Bf16Unit& unit, const Bfloat16* left, int64_t stride, const Bfloat16* packed, int64_t depth,
+                         float* out, int64_t out_stride, int64_t rows) {
 #ifdef MATRIX_TILES
-  if (depth % 32 == 0 && AmxTiles::available()) {
-    const int64_t done = tile_product<AmxTiles>(left, stride, packed, depth, out, out_stride, rows);
+  if (depth % 32 == 0 && unit.tiles) {
+    const int64_t done = tile_product(*unit.tiles, left, stride, packed, depth, out, out_stride, rows);
     left += done * stride, out += done * out_stride, rows -= done;
   }
 #endif

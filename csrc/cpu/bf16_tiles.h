@@ -9,11 +9,9 @@ namespace pyslsac {
 // many as make whole thirty-twos, which it returns; depth is a multiple of 32. `Tiles` has eight registers, each 16
 // rows of 64 bytes: 0-3 the sums, 4 and 5 of the left side, 6 and 7 of the panel.
 template <typename Tiles>
-int64_t tile_product(const Bfloat16* left, int64_t stride, const Bfloat16* packed, int64_t depth, float* out,
-                     int64_t out_stride, int64_t rows) {
+int64_t tile_product(Tiles& tiles, const Bfloat16* left, int64_t stride, const Bfloat16* packed, int64_t depth,
+                     float* out, int64_t out_stride, int64_t rows) {
   const int64_t whole = rows / 32 * 32, bytes = stride * sizeof(Bfloat16), out_bytes = out_stride * sizeof(float);
-  if (whole == 0) return 0;
-  Tiles tiles;
   for (int64_t first = 0; first < whole; first += 32) {
     const Bfloat16* row = left + first * stride;
     float* to = out + first * out_stride;

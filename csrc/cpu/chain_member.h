@@ -33,8 +33,9 @@ HOST_DEVICE void multiply(const float* left, int64_t stride, const float* packed
 template <typename S>
 HOST_DEVICE void multiply(const Bfloat16* left, int64_t stride, const Bfloat16* packed, int64_t depth, float* out,
                           int64_t rows, int64_t columns) {
+  Bf16Unit unit;
   for (int64_t c = 0; c < columns; c += kPanel, packed += depth * kPanel)
-    bf16_product(left, stride, packed, depth, out + c, columns, rows);
+    bf16_product(unit, left, stride, packed, depth, out + c, columns, rows);
 }
 
 // Where a member's packed weights lie. `H` holds what the hidden layers multiply.

@@ -1,59 +1,25 @@
 #include "../perceptron.h"
 
-#include <vector>
-
 #include "activate.h"
-#include "panel.h"
+#include "bf16_panel.h"
+#include "scratch.h"
+#include "sinks.h"
 
 namespace pyslsac {
 
 namespace {
 
-// A thread's own memory, which it keeps: to ask the system for it anew costs as much as the layers.
-float* scratch(int64_t size) {
-  static thread_local std::vector<float> memory;
-  if (static_cast<int64_t>(memory.size()) < size) memory.resize(size);
-  return memory.data();
-}
-
 // Rows first .. first + rows - 1 of network g, and room for what is kept nowhere.
 struct Visit {
   int64_t g, first, rows;
-  float *panel, *even, *odd, *slope, *nonzero;
+  float *panel, *even, *odd, *slope, *nonzero, *bf16;
   HOST_DEVICE int64_t row(int64_t batch) const { return g * batch + first; }
   HOST_DEVICE float* in(float* kept, int l, const Perceptron& a) const {  // what layer l keeps of these rows
     return kept ? kept + row(a.batch) * a.layer[l].outputs : l % 2 ? odd : even;
   }
 };
 
-// Sinks: where the sums of a product go.
-struct Enter {  // out = sum + bias, or ReLU(sum + bias); the sum alone without a bias
-  float* out;
-  int64_t stride;
-  const float* bias;
-  bool relu;
-  HOST_DEVICE Enter from(int64_t c) const { return {out + c, stride, bias ? bias + c : bias, relu}; }
-  template <typename V>
-  HOST_DEVICE void operator()(int64_t i, int64_t c, V sum) const {
-    if (bias) sum += load<V>(bias + c);
-    if (relu) sum = sum < V{} ? V{} : sum;
-    store(out + i * stride + c, sum);
-  }
-};
-
-struct Gather {  // out = sum, or out += sum
-  float* out;
-  int64_t stride;
-  bool add;
-  HOST_DEVICE Gather from(int64_t c) const { return {out + c, stride, add}; }
-  template <typename V>
-  HOST_DEVICE void operator()(int64_t i, int64_t c, V sum) const {
-    float* const to = out + i * stride + c;
-    store(to, add ? load<V>(to) + sum : sum);
-  }
-};
-
-struct Leave {  // grad = sum slope
+struct Leave {  // a sink: grad = sum slope
   float* grad;
   int64_t stride;
   const float *value, *slope;  // a ReLU's value, or a slope; both null: 1
@@ -88,6 +54,8 @@ HOST_DEVICE void forward(const Perceptron& a, const Visit& v) {
     };
     if (width == 1)
       for (int64_t i = 0; i < v.rows; ++i) sink(i, 0, inner<S>(x + i * layer.inputs, weight, layer.inputs));
+    else if (l < a.bf16)
+      bf16_by_columns<S>(x, layer.inputs, 1, layer.inputs, weight, width, v.bf16, v.panel, sink, v.rows, width);
     else if (l && a.layer[l - 1].kind == Layer::relu && Nonzero<S>::pays(x, v.rows, layer.inputs, v.nonzero))
       multiply(Nonzero<S>::find(x, v.rows, layer.inputs, v.nonzero));
     else
@@ -126,6 +94,8 @@ HOST_DEVICE void backward(const Perceptron& a, const Visit& v) {
     const float* weight = layer.weight + ((v.g + 1) * layer.inputs - inputs) * width;
     if (width == 1)
       for (int64_t i = 0; i < v.rows; ++i) scaled<S>(grad[i], weight, inputs, sink, i);
+    else if (l < a.bf16)
+      bf16_by_rows<S>(grad, width, weight, v.bf16, v.panel, sink, v.rows, inputs);
     else if (layer.kind == Layer::relu && Nonzero<S>::pays(grad, v.rows, width, v.nonzero))
       by_rows<S>(Nonzero<S>::find(grad, v.rows, width, v.nonzero), width, weight, v.panel, sink, v.rows, inputs);
     else
@@ -134,27 +104,30 @@ HOST_DEVICE void backward(const Perceptron& a, const Visit& v) {
   }
 }
 
-HOST_DEVICE int64_t parts(const PerceptronLayer& layer) {
-  return (layer.outputs + cpu::kPerceptronColumns - 1) / cpu::kPerceptronColumns;
+HOST_DEVICE int64_t part_columns(const Perceptron& a, int l) {
+  return l < a.bf16 ? cpu::kBf16Columns : cpu::kPerceptronColumns;
+}
+HOST_DEVICE int64_t parts(const Perceptron& a, int l) {
+  return (a.layer[l].outputs + part_columns(a, l) - 1) / part_columns(a, l);
 }
 
 // The gradients of some columns of a layer's weights, summed over the batch in its order, kPerceptronBatch rows at a
 // time.
 template <typename S>
 HOST_DEVICE void weights(const Perceptron& a, int64_t begin, int64_t end) {
-  constexpr int64_t kColumns = cpu::kPerceptronColumns;
-  const int64_t units = cpu::perceptron_columns(a);
-  int64_t rows = cpu::kPerceptronColumns;
+  const int64_t units = cpu::perceptron_columns(a), depth = std::min(a.batch, cpu::kPerceptronBatch);
+  int64_t rows = cpu::kBf16Columns;
   for (int l = 0; l < a.layers; ++l) rows = std::max(rows, a.layer[l].inputs);
-  float* const panel = scratch((std::min(a.batch, cpu::kPerceptronBatch) + rows) * Lanes<S>::kPanel);
+  const int64_t size = (depth + rows) * Lanes<S>::kPanel;
+  float* const panel = scratch(size + (a.bf16 ? Bf16Memory::size(rows, depth, cpu::kBf16Columns) : 0));
   for (int64_t unit = begin; unit < end; ++unit) {
     const int64_t g = unit / units;
     int64_t part = unit % units;
     int l = 0;
-    for (; part >= parts(a.layer[l]); ++l) part -= parts(a.layer[l]);
+    for (; part >= parts(a, l); ++l) part -= parts(a, l);
     const PerceptronLayer& layer = a.layer[l];
-    const int64_t inputs = layer.inputs, width = layer.outputs, first = part * kColumns;
-    const int64_t columns = std::min(kColumns, width - first);
+    const int64_t inputs = layer.inputs, width = layer.outputs, first = part * part_columns(a, l);
+    const int64_t columns = std::min(part_columns(a, l), width - first);
     const float* x = l ? a.layer[l - 1].out + g * a.batch * inputs : a.x + g / a.shared * a.batch * inputs;
     const float* grad =
         (l + 1 == a.layers && layer.kind == Layer::linear ? a.y_grad : layer.grad) + g * a.batch * width;
@@ -165,8 +138,13 @@ HOST_DEVICE void weights(const Perceptron& a, int64_t begin, int64_t end) {
     if (width > 1) {
       int64_t b = 0;
       do {
-        by_columns<S>(Rows<const float>{x + b * inputs, 1}, inputs, std::min(a.batch - b, cpu::kPerceptronBatch),
-                      grad + b * width + first, width, panel, Gather{to + first, width, b > 0}, inputs, columns);
+        const int64_t some = std::min(a.batch - b, cpu::kPerceptronBatch);
+        const float *left = x + b * inputs, *right = grad + b * width + first;
+        const Gather sink{to + first, width, b > 0};
+        if (l < a.bf16)
+          bf16_by_columns<S>(left, 1, inputs, some, right, width, panel + size, panel, sink, inputs, columns);
+        else
+          by_columns<S>(Rows<const float>{left, 1}, inputs, some, right, width, panel, sink, inputs, columns);
       } while ((b += cpu::kPerceptronBatch) < a.batch);
     } else {
       std::fill(to, to + inputs, 0.0f);
@@ -181,11 +159,13 @@ HOST_DEVICE void pass(const Perceptron& a, int64_t begin, int64_t end) {
   int64_t width = a.layer[0].inputs;
   for (int l = 0; l < a.layers; ++l) width = std::max(width, a.layer[l].outputs);
   const int64_t panel = (width + a.block) * Lanes<S>::kPanel, rows = a.block * width;
-  float *const memory = scratch(panel + 3 * rows + Nonzero<S>::size(a.block, width)), *const data = memory + panel;
+  const int64_t nonzero = Nonzero<S>::size(a.block, width);
+  const int64_t size = panel + 3 * rows + nonzero + (a.bf16 ? Bf16Memory::size(a.block, width, width) : 0);
+  float *const memory = scratch(size), *const data = memory + panel;
   for (int64_t unit = begin; unit < end; ++unit) {
     const int64_t first = unit % cpu::blocks(a) * a.block;
-    const Visit v{unit / cpu::blocks(a), first,          std::min(a.block, a.batch - first), memory, data, data + rows,
-                  data + 2 * rows,       data + 3 * rows};
+    const Visit v{unit / cpu::blocks(a), first,           std::min(a.block, a.batch - first), memory, data, data + rows,
+                  data + 2 * rows,       data + 3 * rows, data + 3 * rows + nonzero};
     if constexpr (kForward)
       forward<S>(a, v);
     else
@@ -209,7 +189,7 @@ void perceptron_weights(const Perceptron& args, int64_t begin, int64_t end) { we
 
 int64_t perceptron_columns(const Perceptron& args) {
   int64_t count = 0;
-  for (int l = 0; l < args.layers; ++l) count += parts(args.layer[l]);
+  for (int l = 0; l < args.layers; ++l) count += parts(args, l);
   return count;
 }
 

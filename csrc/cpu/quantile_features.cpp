@@ -1,6 +1,8 @@
 #include "../quantile_features.h"
 
-#include "slab.h"
+#include <type_traits>
+
+#include "dense_states.h"
 
 namespace pyslsac {
 
@@ -8,6 +10,12 @@ namespace {
 
 template <typename S, typename T>
 HOST_DEVICE void forward(const QuantileFeatures<T>& a, int64_t begin, int64_t end) {
+  if constexpr (std::is_same_v<T, float>)
+    if (a.bf16) {
+      const DenseStates<S> dense(a);
+      return dense.each(
+          begin, end, [&](int64_t s, int64_t states) __attribute__((always_inline)) { dense.forward(s, states); });
+    }
   ActiveState<S, T> state(a, false);
   for (int64_t s = begin; s < end; ++s) {
     const int64_t run = s / a.batch;
@@ -18,17 +26,36 @@ HOST_DEVICE void forward(const QuantileFeatures<T>& a, int64_t begin, int64_t en
   }
 }
 
-template <typename S, typename T>
-HOST_DEVICE void backward(const QuantileFeaturesGrad<T>& args, int64_t begin, int64_t end) {
+// visitor(first, last, slab) of the states of each slab.
+template <typename T, typename Visitor>
+HOST_DEVICE void slabs(const QuantileFeaturesGrad<T>& args, int64_t begin, int64_t end, const Visitor& visitor) {
   const QuantileFeatures<T>& a = args.forward;
-  ActiveState<S, T> state(a, true);
   for (int64_t unit = begin; unit < end; ++unit) {
     const int64_t run = unit / cpu::kSlabs, part = unit % cpu::kSlabs, size = Slab<T>::size(a);
     const Slab<T> slab = args.weights ? Slab<T>(a, args.scratch + unit * size) : Slab<T>();
     if (args.weights) std::fill(slab.weight, slab.weight + size, T{});
-    for (int64_t b = part * a.batch / cpu::kSlabs; b < (part + 1) * a.batch / cpu::kSlabs; ++b)
-      backward_state(args, state, run * a.batch + b, slab);
+    visitor(run * a.batch + part * a.batch / cpu::kSlabs, run * a.batch + (part + 1) * a.batch / cpu::kSlabs, slab);
   }
+}
+
+template <typename S, typename T>
+HOST_DEVICE void backward(const QuantileFeaturesGrad<T>& args, int64_t begin, int64_t end) {
+  if constexpr (std::is_same_v<T, float>)
+    if (args.forward.bf16) {
+      const DenseStates<S> dense(args.forward);
+      return slabs(
+          args, begin, end, [&](int64_t first, int64_t last, const Slab<T>& slab) __attribute__((always_inline)) {
+            dense.each(
+                first, last, [&](int64_t s, int64_t states) __attribute__((always_inline)) {
+                  dense.backward(args, s, states, slab);
+                });
+          });
+    }
+  ActiveState<S, T> state(args.forward, true);
+  slabs(
+      args, begin, end, [&](int64_t first, int64_t last, const Slab<T>& slab) __attribute__((always_inline)) {
+        for (int64_t s = first; s < last; ++s) backward_state(args, state, s, slab);
+      });
 }
 
 #define LEVEL(target, S, T)                                                                  \

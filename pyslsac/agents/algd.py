@@ -106,7 +106,7 @@ class ALGD(Agent):
         super().__init__(spec, config, seeds, device)
         runs, sizes = self.runs, (spec.obs_dim + spec.act_dim, config.width, config.width, 1)
         place: Any = dict(device=self.device, dtype=self.dtype)
-        layers: Any = dict(generators=self.generators(), compute=self.compute)
+        layers: Any = dict(generators=self.generators(), bf16=self.bf16)
         score: Any = dict(width=config.score_width, levels=config.levels, embedding=config.level_embedding)
         self.actor = ScoreNetwork(runs, spec.obs_dim, spec.act_dim, **score, **layers).to(**place)
         self.critics = Ensemble((runs, 2), sizes, **layers).to(**place)
@@ -207,8 +207,8 @@ class ALGD(Agent):
         """L_A [R, B, n], its gradient by the action [R, B, n, A] and Qc [R, B, n] at points [R, B, n, A]."""
         config, action = self.config, points.flatten(1, 2)
         around, multiplier = obs.repeat_interleave(points.shape[2], 1), self.multiplier.value.to(obs).unsqueeze(-1)
-        q, pull = sampling.values_and_pullback(around, action, self.critics.group(), self.compute)
-        costs, cost_pull = sampling.values_and_pullback(around, action, self.cost_critics.group(), self.compute)
+        q, pull = sampling.values_and_pullback(around, action, self.critics.group(), self.bf16)
+        costs, cost_pull = sampling.values_and_pullback(around, action, self.cost_critics.group(), self.bf16)
         value, least = q.min(1, keepdim=True)
         cost, slope = pessimistic(costs, config.cost_spread)
         rho = config.rho if config.lagrangian == "augmented" else None

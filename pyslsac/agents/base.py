@@ -36,7 +36,7 @@ class OffPolicyConfig:
     steps_per_epoch: int = 2_000  # environment steps between log rows (S)
     cost_limit: float = 25.0  # d, on an episode's undiscounted cost (S)
     reward_scale: float = 1.0  # rewards are multiplied by this before they are stored
-    precision: Precision = "fp32"  # bf16: hidden layers in bfloat16, weights, heads and losses in float32
+    precision: Precision = "fp32"  # bf16: hidden layers multiply in bfloat16; all else is float32
 
     def __post_init__(self) -> None:
         check_range(self, 1, math.inf, "batch_size", "buffer_size", "cost_steps", "steps_per_epoch")
@@ -49,7 +49,7 @@ class OnPolicyConfig:
 
     steps_per_epoch: int = 20_000  # environment steps between updates, and between log rows (O)
     cost_limit: float = 25.0  # d, on an episode's undiscounted cost (O)
-    precision: Precision = "fp32"  # bf16: hidden layers in bfloat16, weights, heads and losses in float32
+    precision: Precision = "fp32"  # bf16: hidden layers multiply in bfloat16; all else is float32
     cost_window: int = 50  # last training episodes whose mean cost is held against the limit (O)
     width: int = 64  # units of each network's two hidden layers (O)
     log_std: float = 0.0  # of the policy at the start (O)
@@ -101,7 +101,7 @@ class Agent:
         self.spec, self.config, self.seeds = spec, config, [int(seed) for seed in seeds]
         self.device = torch.device(device)
         self.dtype = torch.float64 if config.precision == "fp64" else torch.float32
-        self.compute = torch.bfloat16 if config.precision == "bf16" else self.dtype  # of hidden layers
+        self.bf16 = config.precision == "bf16"  # what hidden layers multiply in
         self.parts: dict[str, Part] = {}
         self.counters = {"updates": 0, "env_steps": 0}
         self.clock = torch.zeros(1, dtype=torch.int64, device=self.device)  # the updates, where a graph sees them
@@ -211,7 +211,7 @@ class OnPolicyAgent(Agent):
             name = type(self).__name__
             raise ValueError(f"{name} trains one seed, got {[*seeds]}: start a run for each, as pyslsac sweep does")
         super().__init__(spec, config, seeds, device)
-        layers: Any = dict(generators=self.generators(), compute=self.compute)
+        layers: Any = dict(generators=self.generators(), bf16=self.bf16)
         sizes, place = (spec.obs_dim, config.width, config.width, 1), (self.device, self.dtype)
         self.actor = Gaussian(1, spec.obs_dim, spec.act_dim, config.width, log_std=config.log_std, **layers).to(*place)
         self.critics = Ensemble((1, 2), sizes, activation="tanh", **layers).to(*place)  # of reward and cost

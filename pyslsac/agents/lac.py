@@ -101,7 +101,7 @@ class LAC(Agent):
         runs, width = self.runs, config.width
         sizes = (spec.obs_dim + spec.act_dim, width, width, width, 1)
         place: Any = dict(device=self.device, dtype=self.dtype)
-        layers: Any = dict(generators=self.generators(), compute=self.compute)
+        layers: Any = dict(generators=self.generators(), bf16=self.bf16)
         self.generator = Gaussian(runs, spec.obs_dim, spec.act_dim, config.generator_width, **layers).to(**place)
         self.critics = Ensemble((runs, 2), sizes, activation="mish", **layers).to(**place)
         self.cost_critics = Ensemble((runs, 2), sizes, activation="mish", **layers).to(**place)

@@ -83,7 +83,7 @@ class LSAC(Agent):
         super().__init__(spec, config, seeds, device)
         members, sizes = (self.runs, 2 * config.ensemble), (spec.obs_dim + spec.act_dim, config.width, config.width, 1)
         place: Any = dict(device=self.device, dtype=self.dtype)
-        layers: Any = dict(generators=self.generators(), compute=self.compute)
+        layers: Any = dict(generators=self.generators(), bf16=self.bf16)
         self.actor = TanhGaussian(self.runs, spec.obs_dim, spec.act_dim, config.width, **layers).to(**place)
         self.critics = Ensemble(members, sizes, **layers).to(**place)
         self.target_critics = copy.deepcopy(self.critics).requires_grad_(False)

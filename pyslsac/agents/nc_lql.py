@@ -95,7 +95,7 @@ class NCLQL(Agent):
         super().__init__(spec, config, seeds, device)
         runs, inputs, twins = self.runs, spec.obs_dim + spec.act_dim, 4 if config.constrained else 2
         sizes = (runs, twins), inputs, config.width, config.levels
-        critics = NoiseConditioned(*sizes, generators=self.generators(), compute=self.compute)
+        critics = NoiseConditioned(*sizes, generators=self.generators(), bf16=self.bf16)
         self.critics = critics.to(device=self.device, dtype=self.dtype)
         self.target_critics = copy.deepcopy(self.critics).requires_grad_(False)
         self.critic_optim = Adam(self.critics.parameters(), lr=config.critic_lr)

@@ -112,7 +112,7 @@ class SLSAC(Agent):
         super().__init__(spec, config, seeds, device)
         runs, inputs, width = self.runs, spec.obs_dim + spec.act_dim, config.width
         place: Any = dict(device=self.device, dtype=self.dtype)
-        layers: Any = dict(generators=self.generators(), compute=self.compute)
+        layers: Any = dict(generators=self.generators(), bf16=self.bf16)
         self.actor = TanhGaussian(runs, spec.obs_dim, spec.act_dim, width, **layers).to(**place)
         self.critics = Ensemble((runs, 2 * config.ensemble), (inputs, width, width, 1), **layers).to(**place)
         self.cost_critic = QuantileNetwork(runs, inputs, width, cosines=config.cosines, **layers).to(**place)

@@ -89,7 +89,7 @@ class TD3Lag(Agent):
         super().__init__(spec, config, seeds, device)
         runs, sizes = self.runs, (spec.obs_dim + spec.act_dim, config.width, config.width, 1)
         place: Any = dict(device=self.device, dtype=self.dtype)
-        layers: Any = dict(generators=self.generators(), compute=self.compute)
+        layers: Any = dict(generators=self.generators(), bf16=self.bf16)
         self.actor = Deterministic(runs, spec.obs_dim, spec.act_dim, config.width, **layers).to(**place)
         self.critics = Ensemble((runs, 2), sizes, **layers).to(**place)
         self.cost_critic = Ensemble((runs,), sizes, **layers).to(**place)

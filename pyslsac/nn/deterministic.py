@@ -21,10 +21,10 @@ class Deterministic(nn.Module):
         width: int,
         generators: Sequence[torch.Generator],
         *,
-        compute: torch.dtype | None = None,
+        bf16: bool = False,
     ) -> None:
         super().__init__()
-        self.network = Ensemble((runs,), (obs_dim, width, width, act_dim), generators, compute=compute)
+        self.network = Ensemble((runs,), (obs_dim, width, width, act_dim), generators, bf16=bf16)
 
     def forward(self, obs: Tensor, noise: Tensor | None = None) -> Tensor:
         """Action [R, B, A] for obs [R, B, S]; with `noise` [R, B, A] added to it, clipped to [-1, 1]."""

@@ -19,8 +19,8 @@ class StackedLinear(nn.Module):
     """y = x W + b for every network of a stack: x [*members, B, in] -> y [*members, B, out], or `activation` of y.
 
     `members` is (R,) or (R, E). Initialised as torch.nn.Linear is: W and b uniform in ±1/√in, run by run from
-    `generators`, so that a run's weights do not depend on how many others there are. The product is computed in
-    `compute` (None: the parameters' dtype), whatever comes in.
+    `generators`, so that a run's weights do not depend on how many others there are. bf16: the factors of its products
+    are rounded to bfloat16, there and back, and summed in float32.
     """
 
     def __init__(
@@ -31,10 +31,10 @@ class StackedLinear(nn.Module):
         generators: Sequence[torch.Generator],
         *,
         activation: Activation | None = None,
-        compute: torch.dtype | None = None,
+        bf16: bool = False,
     ) -> None:
         super().__init__()
-        self.members, self.activation, self.compute = tuple(members), activation, compute
+        self.members, self.activation, self.bf16 = tuple(members), activation, bf16
         bound = 1 / math.sqrt(inputs)
 
         def uniform(*shape: int) -> nn.Parameter:
@@ -49,21 +49,17 @@ class StackedLinear(nn.Module):
 
 
 def through(layers: Sequence[StackedLinear], x: Tensor, given: Tensor | None = None) -> Tensor:
-    """[given, x] through layers in turn, as many at a time as compute in one dtype; `given` takes no gradient."""
-    for dtype, alike in itertools.groupby(layers, lambda layer: layer.compute or layer.weight.dtype):
-        some = list(alike)
-        weights, biases = [layer.weight.to(dtype) for layer in some], [layer.bias.to(dtype) for layer in some]
-        before = None if given is None else given.to(dtype)
-        x, given = perceptron(x.to(dtype), weights, biases, [layer.activation for layer in some], before), None
-    return x
+    """[given, x] through layers in turn, of which the first may multiply in bfloat16; `given` takes no gradient."""
+    weights, biases = [layer.weight for layer in layers], [layer.bias for layer in layers]
+    names, bf16 = [layer.activation for layer in layers], sum(layer.bf16 for layer in layers)
+    return perceptron(x, weights, biases, names, given, bf16)
 
 
 class Ensemble(nn.Module):
     """A stack of perceptrons: x [R, B, in] -> [R, E, B, out] with members (R, E), [R, B, out] with members (R,).
 
     Every member of a run sees the same input; `sizes` lists the widths from input to output, `activation` follows the
-    hidden layers. `compute` is the dtype of the hidden layers; the last one always keeps its parameters' dtype, for
-    bfloat16 resolves only 2 at a value of 300.
+    hidden layers. bf16: these multiply in bfloat16; the last one never does.
     """
 
     def __init__(
@@ -73,13 +69,13 @@ class Ensemble(nn.Module):
         generators: Sequence[torch.Generator],
         *,
         activation: Activation = "relu",
-        compute: torch.dtype | None = None,
+        bf16: bool = False,
     ) -> None:
         super().__init__()
         self.members, self.activation = tuple(members), activation
         *hidden, output = itertools.pairwise(sizes)
         self.layers = nn.Sequential(
-            *(StackedLinear(members, i, o, generators, activation=activation, compute=compute) for i, o in hidden),
+            *(StackedLinear(members, i, o, generators, activation=activation, bf16=bf16) for i, o in hidden),
             StackedLinear(members, *output, generators),
         )
 

@@ -24,10 +24,10 @@ class TanhGaussian(nn.Module):
         width: int,
         generators: Sequence[torch.Generator],
         *,
-        compute: torch.dtype | None = None,
+        bf16: bool = False,
     ) -> None:
         super().__init__()
-        self.network = Ensemble((runs,), (obs_dim, width, width, 2 * act_dim), generators, compute=compute)
+        self.network = Ensemble((runs,), (obs_dim, width, width, 2 * act_dim), generators, bf16=bf16)
 
     def forward(self, obs: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         """Action [R, B, A] and its log density [R, B], from standard normals `noise` [R, B, A] (`ops.tanh_normal`)."""
@@ -62,11 +62,11 @@ class Gaussian(nn.Module):
         generators: Sequence[torch.Generator],
         *,
         log_std: float = -0.5,
-        compute: torch.dtype | None = None,
+        bf16: bool = False,
     ) -> None:
         super().__init__()
         sizes = (obs_dim, width, width, act_dim)
-        self.network = Ensemble((runs,), sizes, generators, activation="tanh", compute=compute)
+        self.network = Ensemble((runs,), sizes, generators, activation="tanh", bf16=bf16)
         for parameter in self.network.layers[-1].parameters():
             parameter.data.mul_(0.1)
         self.log_std = nn.Parameter(torch.full((runs, act_dim), log_std))  # [R, A]

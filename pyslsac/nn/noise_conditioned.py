@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pyslsac.nn.ensemble import Ensemble, StackedLinear
-from pyslsac.ops import QGroup
-from pyslsac.ops.reference.langevin_chain import ACTIVATIONS
+from pyslsac.ops import QGroup, perceptron
 
 WAVES, HIDDEN, EMBEDDING = 8, 32, 16  # frequencies of the level's sinusoid; widths of its two layers
 
@@ -27,8 +26,8 @@ class NoiseConditioned(nn.Module):
 
     Layer 1 sees [s, a, embedding(level)], embedding = Linear(Mish(Linear(sinusoid(level)))) with 32 and 16 units, a
     network of its own in every critic. The embedding's part of layer 1 is the same for all rows of a level, so it is
-    computed once a level and added; with one level there is no embedding. `inputs` counts s and a; `compute` is the
-    dtype of the products between hidden layers.
+    computed once a level and added; with one level there is no embedding. `inputs` counts s and a; bf16: the hidden
+    layers multiply in bfloat16.
     """
 
     waves: Tensor
@@ -41,13 +40,13 @@ class NoiseConditioned(nn.Module):
         levels: int,
         generators: Sequence[torch.Generator],
         *,
-        compute: torch.dtype | None = None,
+        bf16: bool = False,
     ) -> None:
         super().__init__()
         self.members, self.inputs, self.levels = tuple(members), inputs, levels
         embedding = EMBEDDING if levels > 1 else 0
         sizes = (inputs + embedding, width, width, width, 1)
-        self.trunk = Ensemble(members, sizes, generators, activation="mish", compute=compute)
+        self.trunk = Ensemble(members, sizes, generators, activation="mish", bf16=bf16)
         self.embed = nn.Sequential()
         if levels > 1:
             self.embed.append(StackedLinear(members, 2 * WAVES, HIDDEN, generators, activation="mish"))
@@ -70,17 +69,15 @@ class NoiseConditioned(nn.Module):
         """Q [R, E, B] of x = [s, a] [R, B, inputs] at the levels [R, B], or at one for all rows."""
         first, *others = self.layers
         weight, shifts = first.weight[:, :, : self.inputs], self.shifts()
+        bias: Tensor = first.bias
         if isinstance(level, Tensor):  # a level's row is picked by the product that layer 1 is anyway
             chosen = level.unsqueeze(-1) == torch.arange(self.levels, device=level.device)  # [R, B, levels]
             x, weight = torch.cat([x, chosen.to(x)], dim=-1), torch.cat([weight, shifts], dim=2)
-            bias = first.bias.unsqueeze(2)  # [R, E, 1, width]
         else:
-            bias = first.bias.unsqueeze(2) + shifts[:, :, level : level + 1]
-        x = x.unsqueeze(1).expand(-1, self.members[1], -1, -1).contiguous()  # [R, E, B, inputs]
-        x = ACTIVATIONS["mish"](x @ weight + bias)  # [R, E, B, width]
-        for layer in others:
-            x = layer(x)
-        return x.squeeze(-1)
+            bias = bias + shifts[:, :, level]
+        weights, biases = [weight, *(layer.weight for layer in others)], [bias, *(layer.bias for layer in others)]
+        names = [layer.activation for layer in self.layers]
+        return perceptron(x, weights, biases, names, bf16=sum(layer.bf16 for layer in self.layers)).squeeze(-1)
 
     @torch.no_grad()
     def group(self, levels: Tensor, **options: Any) -> QGroup:

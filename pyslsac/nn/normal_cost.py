@@ -24,10 +24,10 @@ class NormalCost(nn.Module):
         width: int,
         generators: Sequence[torch.Generator],
         *,
-        compute: torch.dtype | None = None,
+        bf16: bool = False,
     ) -> None:
         super().__init__()
-        self.networks = Ensemble((runs, 2), (inputs, width, width, 1), generators, compute=compute)
+        self.networks = Ensemble((runs, 2), (inputs, width, width, 1), generators, bf16=bf16)
 
     def forward(self, obs: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation [R, B]."""

@@ -16,7 +16,7 @@ class QuantileNetwork(nn.Module):
     """Z(s, a; tau), the tau-quantile of the discounted sum, one network a run.
 
     psi = ReLU(Linear([s, a])),   phi = ReLU(Linear(cos(pi i tau), i = 0..cosines-1)),
-    Z = Linear(ReLU(Linear(psi * phi))).   `compute` is the dtype of all layers but the last.
+    Z = Linear(ReLU(Linear(psi * phi))).   bf16: all layers but the last multiply in bfloat16.
     """
 
     frequencies: Tensor
@@ -29,12 +29,12 @@ class QuantileNetwork(nn.Module):
         generators: Sequence[torch.Generator],
         *,
         cosines: int = 64,
-        compute: torch.dtype | None = None,
+        bf16: bool = False,
     ) -> None:
         super().__init__()
-        self.psi = StackedLinear((runs,), inputs, width, generators, activation="relu", compute=compute)
-        self.phi = StackedLinear((runs,), cosines, width, generators, activation="relu", compute=compute)
-        self.hidden = StackedLinear((runs,), width, width, generators, activation="relu", compute=compute)
+        self.psi = StackedLinear((runs,), inputs, width, generators, activation="relu", bf16=bf16)
+        self.phi = StackedLinear((runs,), cosines, width, generators, activation="relu", bf16=bf16)
+        self.hidden = StackedLinear((runs,), width, width, generators, activation="relu", bf16=bf16)
         self.head = StackedLinear((runs,), width, 1, generators)
         self.register_buffer("frequencies", torch.arange(float(cosines)), persistent=False)
 
@@ -43,10 +43,6 @@ class QuantileNetwork(nn.Module):
         runs, batch, count = tau.shape
         psi = self.psi(action, given=obs)  # [R, B, width]
         cosines = torch.cos((math.pi * tau).unsqueeze(-1) * self.frequencies)  # [R, B, N, cosines]
-        if psi.dtype == self.phi.weight.dtype:
-            layers = self.phi.weight, self.phi.bias, self.hidden.weight, self.hidden.bias
-            features = ops.quantile_features(psi, cosines, *layers).flatten(1, 2)  # [R, B N, width]
-        else:  # the layers take their arguments to `compute`
-            joint = self.phi(cosines.flatten(1, 2)).unflatten(1, (batch, count)) * psi.unsqueeze(2)
-            features = self.hidden(joint.flatten(1, 2))
+        layers = self.phi.weight, self.phi.bias, self.hidden.weight, self.hidden.bias
+        features = ops.quantile_features(psi, cosines, *layers, bf16=self.hidden.bf16).flatten(1, 2)  # [R, B N, width]
         return self.head(features).reshape(runs, batch, count)

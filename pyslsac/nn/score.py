@@ -13,8 +13,8 @@ from pyslsac.nn.ensemble import Ensemble
 class ScoreNetwork(nn.Module):
     """φ(s, a, k), one perceptron a run with three hidden layers on [s, a, table[k]].
 
-    table [R, levels, embedding] starts as torch.nn.Embedding does, from N(0, 1). `compute` is the dtype of the hidden
-    layers. Source: ALGD's released code (3 x 128 ReLU, 16 numbers a level).
+    table [R, levels, embedding] starts as torch.nn.Embedding does, from N(0, 1). bf16: the hidden layers
+    multiply in bfloat16. Source: ALGD's released code (3 x 128 ReLU, 16 numbers a level).
     """
 
     def __init__(
@@ -27,12 +27,12 @@ class ScoreNetwork(nn.Module):
         generators: Sequence[torch.Generator],
         *,
         embedding: int = 16,
-        compute: torch.dtype | None = None,
+        bf16: bool = False,
     ) -> None:
         super().__init__()
         self.table = nn.Parameter(torch.stack([torch.randn(levels, embedding, generator=g) for g in generators]))
         sizes = (obs_dim + act_dim + embedding, width, width, width, act_dim)
-        self.network = Ensemble((runs,), sizes, generators, compute=compute)
+        self.network = Ensemble((runs,), sizes, generators, bf16=bf16)
 
     def forward(self, obs: Tensor, action: Tensor, level: int | Tensor) -> Tensor:
         """φ [R, B, A] for obs [R, B, S], action [R, B, A] and one level, or one of each row: int64 [R, B]."""

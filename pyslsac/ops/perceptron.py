@@ -16,7 +16,7 @@ KINDS: dict[str | None, int] = {None: -1} | {name: kind for kind, name in enumer
 
 
 def _fake(
-    x: Tensor, weights: list[Tensor], biases: list[Tensor], activations: list[int], keep: bool
+    x: Tensor, weights: list[Tensor], biases: list[Tensor], activations: list[int], keep: bool, bf16: int = 0
 ) -> tuple[Tensor, list[Tensor]]:
     outs = [x.new_empty(weight.shape[0], x.shape[1], weight.shape[2]) for weight in weights]
     last = len(outs) - 1
@@ -33,19 +33,21 @@ def _fake_backward(
     activations: list[int],
     input: int,
     learned: bool,
+    bf16: int = 0,
 ) -> tuple[Tensor, list[Tensor]]:
     pairs = ((torch.empty_like(w), w.new_empty(w.shape[0], w.shape[2])) for w in weights if learned)
     return x.new_empty(*grad.shape[:2], input), [made for pair in pairs for made in pair]
 
 
 _forward = _library.define(
-    "perceptron(Tensor x, Tensor[] weights, Tensor[] biases, int[] activations, bool keep) -> (Tensor, Tensor[])",
+    "perceptron(Tensor x, Tensor[] weights, Tensor[] biases, int[] activations, bool keep, int bf16=0) "
+    "-> (Tensor, Tensor[])",
     reference.perceptron,
     _fake,
 )
 _backward = _library.define(
     "perceptron_backward(Tensor grad, Tensor x, Tensor y, Tensor[] kept, Tensor[] weights, int[] activations, "
-    "int input, bool learned) -> (Tensor, Tensor[])",
+    "int input, bool learned, int bf16=0) -> (Tensor, Tensor[])",
     reference.perceptron_backward,
     _fake_backward,
 )
@@ -55,10 +57,11 @@ class _Perceptron(torch.autograd.Function):
     """The op's two halves, between tensors of the callers' shapes."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, given: Tensor | None, kinds: list[int], *params: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, given: Tensor | None, kinds: list[int], bf16: int, *params: Tensor) -> Tensor:
         rows, weights, biases = _flat(_joined(given, x), *params)
-        y, kept = _forward_of(x.dtype)(rows, weights, biases, kinds, True)
-        ctx.kinds, ctx.shapes = kinds, [x.shape, *(p.shape for p in params)]
+        op = _forward if _compiled(x, bf16) else reference.perceptron
+        y, kept = op(rows, weights, biases, kinds, True, bf16)
+        ctx.kinds, ctx.bf16, ctx.shapes = kinds, bf16, [x.shape, *(p.shape for p in params)]
         ctx.save_for_backward(rows, y, *weights, *kept)
         return y.view(*params[0].shape[:-2], *y.shape[1:])
 
@@ -66,14 +69,14 @@ class _Perceptron(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, y, *saved = ctx.saved_tensors
-        layers, (input, _, _, *needed), (mine, *shapes) = len(ctx.kinds), ctx.needs_input_grad, ctx.shapes
-        op = _backward if x.dtype == torch.float32 else reference.perceptron_backward
+        layers, (input, _, _, _, *needed), (mine, *shapes) = len(ctx.kinds), ctx.needs_input_grad, ctx.shapes
+        op = _backward if _compiled(x, ctx.bf16) else reference.perceptron_backward
         args = grad.reshape(y.shape).contiguous(), x, y, saved[layers:], saved[:layers], ctx.kinds
-        x_grad, grads = op(*args, mine[-1] if input else 0, any(needed))
+        x_grad, grads = op(*args, mine[-1] if input else 0, any(needed), ctx.bf16)
         if input and len(x_grad) != len(x):
             x_grad = x_grad.view(len(x), len(x_grad) // len(x), *x_grad.shape[1:]).sum(1)
         shaped = (g.view(shape) for g, shape in zip(grads, shapes, strict=True)) if grads else [None] * len(needed)
-        return x_grad.view(mine) if input else None, None, None, *shaped
+        return x_grad.view(mine) if input else None, None, None, None, *shaped
 
 
 def _fits_before(given: Tensor, x: Tensor) -> bool:
@@ -85,8 +88,8 @@ def _joined(given: Tensor | None, x: Tensor) -> Tensor:
     return x if given is None else torch.cat([given, x], dim=-1)
 
 
-def _forward_of(dtype: torch.dtype) -> Any:
-    return _forward if dtype == torch.float32 else reference.perceptron
+def _compiled(x: Tensor, bf16: int) -> bool:
+    return x.dtype == torch.float32 and not (bf16 and x.is_cuda)
 
 
 def _kinds(
@@ -121,6 +124,7 @@ def perceptron(
     biases: Sequence[Tensor],
     activations: Sequence[str | None],
     given: Tensor | None = None,
+    bf16: int = 0,
 ) -> Tensor:
     """Perceptrons of one shape, layer after layer x <- activation(x W + b): y [*members, B, out].
 
@@ -130,10 +134,15 @@ def perceptron(
     observations before actions; no work goes into one. All of one floating dtype (RuntimeError where something does
     not fit, and where `given` wants a gradient).
 
+    bf16: how many layers, the first, multiply in bfloat16: both factors of each product are rounded to it, there and
+    back, and its sums are float32, as everything else is. A layer with one output is never rounded. Matrix tiles (AMX)
+    or instructions do it where the processor has them.
+
     In float32 on the CPU a block of rows goes through all layers while it is in the cache, there and back; on CUDA the
-    products are torch's, with passes between them; other dtypes run on the reference. Only the gradients that are asked
-    for are made, but those of the parameters together. No second derivative. On the CPU the sums of a network's
-    gradients have a fixed order, so that neither threads nor the networks beside it change its numbers.
+    products are torch's, with passes between them; other dtypes, and bfloat16 on CUDA, run on the reference. Only the
+    gradients that are asked for are made, but those of the parameters together. No second derivative. On the CPU the
+    sums of a network's gradients have a fixed order, so that neither threads nor the networks beside it change its
+    numbers.
     """
     kinds = _kinds(x, weights, biases, activations)
     if given is not None and not _fits_before(given, x):
@@ -141,6 +150,7 @@ def perceptron(
         raise RuntimeError(f"perceptron: given is {came}; wanted {describe(x)} but for the last axis, and no gradient")
     x, params = x.contiguous(), [p.contiguous() for pair in zip(weights, biases, strict=True) for p in pair]
     if torch.is_grad_enabled() and any(t.requires_grad for t in (x, *params)):
-        return _Perceptron.apply(x, given, kinds, *params)
-    y, _ = _forward_of(x.dtype)(*_flat(_joined(given, x), *params), kinds, False)
+        return _Perceptron.apply(x, given, kinds, bf16, *params)
+    op = _forward if _compiled(x, bf16) else reference.perceptron
+    y, _ = op(*_flat(_joined(given, x), *params), kinds, False, bf16)
     return y.view(*params[0].shape[:-2], *y.shape[1:])

@@ -11,24 +11,17 @@ from pyslsac.ops import QGroup, perceptron
 
 
 def values_and_pullback(
-    obs: Tensor, action: Tensor, group: QGroup, compute: torch.dtype | None = None
+    obs: Tensor, action: Tensor, group: QGroup, bf16: bool = False
 ) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
     """Q [R, E, B] of a group's members at (obs, action), and the function weights [R, E, B] -> Σ_e weights_e ∇_a Q_e.
 
     So a gradient by a value made of the members, a spread for one, costs no second pass: pullback(∂ value / ∂ Q)
-    [R, B, A], as often as wanted. obs [R, B, S], action [R, B, A]; hidden layers are computed in `compute`.
+    [R, B, A], as often as wanted. obs [R, B, S], action [R, B, A]; bf16: hidden layers multiply in bfloat16.
     """
-    weights, biases, wide = group.weights, group.biases, group.weights[0].dtype
-    names: list[str | None] = [group.activation] * (len(weights) - 1)
+    names: list[str | None] = [group.activation] * (len(group.weights) - 1)
     at = action.detach().requires_grad_()
     with torch.enable_grad():
-        if compute in (None, wide):
-            q = perceptron(at, weights, biases, [*names, None], obs)
-        else:
-            some, rest = ([t.to(compute) for t in tensors[:-1]] for tensors in (weights, biases))
-            hidden = perceptron(at.to(compute), some, rest, names, obs.to(compute))
-            q = perceptron(hidden.to(wide), weights[-1:], biases[-1:], [None])
-        q = q.squeeze(-1)  # [R, E, B]
+        q = perceptron(at, group.weights, group.biases, [*names, None], obs, bf16 * len(names)).squeeze(-1)  # [R, E, B]
 
     def pullback(weights: Tensor) -> Tensor:
         return torch.autograd.grad(q, at, weights, retain_graph=True)[0]

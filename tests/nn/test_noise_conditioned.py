@@ -105,7 +105,7 @@ def test_a_group_follows_its_critics() -> None:
 
 
 def test_bfloat16_is_for_hidden_layers() -> None:
-    exact, stack, x = critics(), critics(compute=torch.bfloat16), torch.randn(RUNS, 9, OBS + ACT)
+    exact, stack, x = critics(), critics(bf16=True), torch.randn(RUNS, 9, OBS + ACT)
     for level in (3, torch.randint(LEVELS, (RUNS, 9))):
         rounded = stack(x, level)
         assert rounded.dtype == torch.float32 and not torch.equal(rounded, exact(x, level))

@@ -71,4 +71,4 @@ def test_a_run_is_the_same_alone_and_bfloat16_stays_inside():
     both, alone = network(2), NormalCost(1, 5, 16, [torch.Generator().manual_seed(1)])
     for together, single in zip(both.parameters(), alone.parameters(), strict=True):
         assert torch.equal(together[1:], single)
-    assert network(1, compute=torch.bfloat16)(torch.zeros(1, 2, 3), torch.zeros(1, 2, 2))[1].dtype == torch.float32
+    assert network(1, bf16=True)(torch.zeros(1, 2, 3), torch.zeros(1, 2, 2))[1].dtype == torch.float32

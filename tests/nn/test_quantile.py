@@ -37,7 +37,7 @@ def test_a_run_is_the_same_alone():
 
 
 def test_bfloat16_stays_inside():
-    exact, rough = network(1), network(1, compute=torch.bfloat16)
+    exact, rough = network(1), network(1, bf16=True)
     inputs = torch.randn(1, 8, 3), torch.randn(1, 8, 2), torch.rand(1, 8, 32)
     a, b = exact(*inputs), rough(*inputs)
     assert b.dtype == torch.float32

@@ -47,7 +47,7 @@ def test_a_run_is_the_same_alone():
 
 
 def test_bfloat16_stays_inside():
-    exact, rough = network(), network(compute=torch.bfloat16)
+    exact, rough = network(), network(bf16=True)
     inputs = torch.randn(2, 8, 3), torch.randn(2, 8, 2), 2
     a, b = exact(*inputs), rough(*inputs)
     assert b.dtype == torch.float32 and 0 < (a - b).abs().max() < 0.05

@@ -44,16 +44,18 @@ struct MemoryTiles {
 
 extern "C" int64_t product(const uint16_t* left, int64_t stride, const uint16_t* packed, int64_t depth, float* out,
                            int64_t out_stride, int64_t rows) {
-  return tile_product<MemoryTiles>(reinterpret_cast<const Bfloat16*>(left), stride,
-                                   reinterpret_cast<const Bfloat16*>(packed), depth, out, out_stride, rows);
+  MemoryTiles tiles;
+  return tile_product(tiles, reinterpret_cast<const Bfloat16*>(left), stride, reinterpret_cast<const Bfloat16*>(packed),
+                      depth, out, out_stride, rows);
 }
 
 #ifdef MATRIX_TILES
 extern "C" int available() { return AmxTiles::available(); }
 extern "C" int64_t processor_product(const uint16_t* left, int64_t stride, const uint16_t* packed, int64_t depth,
                                      float* out, int64_t out_stride, int64_t rows) {
-  return tile_product<AmxTiles>(reinterpret_cast<const Bfloat16*>(left), stride,
-                                reinterpret_cast<const Bfloat16*>(packed), depth, out, out_stride, rows);
+  AmxTiles tiles;
+  return tile_product(tiles, reinterpret_cast<const Bfloat16*>(left), stride, reinterpret_cast<const Bfloat16*>(packed),
+                      depth, out, out_stride, rows);
 }
 #endif
 

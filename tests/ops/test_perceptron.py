@@ -80,13 +80,13 @@ def agrees(args, names, tolerance=ROUNDING):
     close(value_and_grads(perceptron, args, names), wanted, 1e-13)
 
 
-def same_on_any_threads(args, names):
+def same_on_any_threads(args, names, call=perceptron):
     """One, two and three threads make the same bits."""
     threads, found = torch.get_num_threads(), []
     try:
         for count in (1, 2, 3):
             torch.set_num_threads(count)
-            found.append(value_and_grads(perceptron, args, names))
+            found.append(value_and_grads(call, args, names))
     finally:
         torch.set_num_threads(threads)
     assert all(all(map(torch.equal, other, found[0])) for other in found[1:])

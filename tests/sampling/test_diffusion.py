@@ -94,7 +94,7 @@ def chain(net: ScoreNetwork, obs: Tensor, noise: Tensor) -> list[Tensor]:
 
 
 def test_bfloat16_stays_inside_the_chain():
-    exact, rough = network(torch.float32), network(torch.float32, compute=torch.bfloat16)
+    exact, rough = network(torch.float32), network(torch.float32, bf16=True)
     obs, noise, ends, grads = torch.randn(2, 7, 3), torch.randn(2, 5, 7, 2), [], []
     for net in (exact, rough):
         end = chain(net, obs, noise)[0]

@@ -25,8 +25,8 @@ PASSES = {  # do x and the parameters learn?
 NAMES = ("relu", "relu", None)
 
 
-def ours(x: Tensor, params: Sequence[Tensor]) -> Tensor:
-    return perceptron(x, params[::2], params[1::2], NAMES)
+def ours(x: Tensor, params: Sequence[Tensor], bf16: int = 0) -> Tensor:
+    return perceptron(x, params[::2], params[1::2], NAMES, bf16=bf16)
 
 
 def batched(x: Tensor, params: Sequence[Tensor]) -> Tensor:
@@ -99,5 +99,7 @@ def cases(device: torch.device, quick: bool) -> Iterator[Case]:
             rivals: dict[str, Call] = {rival: partial(run, f, x, params, learns, grad) for rival, f in layers.items()}
             rivals["one nn.Sequential a network"] = partial(run_apart, modules(params), x, learns, grad)
             traffic, flops = count(x, params, learns)
+            if not quick:
+                rivals["hidden layers in bfloat16"] = partial(run, partial(ours, bf16=2), x, params, learns, grad)
             title = f"{networks} networks {' -> '.join(map(str, sizes))}, batch {batch}, {name}"
             yield Case(title, rivals, traffic=traffic, flops=flops, graph=True)

@@ -26,3 +26,11 @@ def require_per_run(
         or (value.device == like.device and (value.numel() == 1 or list(value.shape) == [runs]))
     )
     require(fits, op, argument, value, f"{name} of one element or [{runs}] on {like.device.type}")
+
+
+def matmul(left: torch.Tensor, right: torch.Tensor, bf16: bool) -> torch.Tensor:
+    """left @ right, of factors rounded to bfloat16 where asked for; the sums have the factors' own dtype."""
+    if not bf16:
+        return torch.bmm(left, right)
+    some = left.bfloat16(), right.bfloat16()
+    return torch.bmm(*some, out_dtype=left.dtype) if left.is_cuda else torch.bmm(*(x.to(left.dtype) for x in some))

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from pyslsac.ops.reference import describe, require
+from pyslsac.ops.reference import describe, matmul, require
 from pyslsac.ops.reference.langevin_chain import ACTIVATIONS, BACKWARD
 
 LAYERS = 8  # at most
@@ -11,17 +11,18 @@ FUNCTIONS = tuple(ACTIVATIONS.values())
 
 
 def perceptron(
-    x: Tensor, weights: list[Tensor], biases: list[Tensor], activations: list[int], keep: bool
+    x: Tensor, weights: list[Tensor], biases: list[Tensor], activations: list[int], keep: bool, bf16: int = 0
 ) -> tuple[Tensor, list[Tensor]]:
     """y [G, B, out], and with `keep` what the derivatives need: of each layer its value, but for the last one's, y.
 
-    ReLU is done in place on the product and found again in its value; of other activations the argument is kept too.
+    The first `bf16` layers multiply in bfloat16. ReLU is done in place on the product and found again in its value; of
+    other activations the argument is kept too.
     """
-    check("perceptron", x, weights, biases, activations)
+    check("perceptron", x, weights, biases, activations, bf16)
     x = spread(x, weights)
     kept: list[Tensor] = []
     for layer, (weight, bias, kind) in enumerate(zip(weights, biases, activations, strict=True)):
-        z = product(x, weight).add_(bias.unsqueeze(1))
+        z = product(x, weight, layer < bf16).add_(bias.unsqueeze(1))
         x = z if kind < 0 else z.relu_() if kind == 0 else FUNCTIONS[kind](z)
         if keep:
             kept += [x] * (layer + 1 < len(weights)) + [z] * (kind > 0)
@@ -37,9 +38,10 @@ def perceptron_backward(
     activations: list[int],
     input: int,
     learned: bool,
+    bf16: int = 0,
 ) -> tuple[Tensor, list[Tensor]]:
     """The derivatives by the last `input` columns of each network's own x, and by weight, bias, weight, ..."""
-    check_backward(grad, x, y, kept, weights, activations)
+    check_backward(grad, x, y, kept, weights, activations, bf16)
     require(0 <= input <= x.shape[2], "perceptron_backward", "input", input, f"at most x's columns, {x.shape[2]}")
     outs, arguments = unpack(y, kept, activations)
     inputs, grads = [spread(x, weights), *outs[:-1]], list[Tensor]()
@@ -47,12 +49,10 @@ def perceptron_backward(
         if (kind := activations[layer]) >= 0:
             grad = BACKWARD[kind](grad, outs[layer] if kind == 0 else arguments[layer])
         if learned:
-            left = inputs[layer]
-            weight_grad = torch.bmm(left.mT, grad) if grad.shape[-1] > 1 else torch.bmm(grad.mT, left).mT
-            grads = [weight_grad.contiguous(), grad.sum(1), *grads]
+            grads = [weight_grad(inputs[layer], grad, layer < bf16), grad.sum(1), *grads]
         if layer or input:
             weight = weights[layer] if layer else weights[0][:, x.shape[2] - input :]
-            grad = torch.bmm(grad, weight.mT) if grad.shape[-1] > 1 else grad * weight.mT
+            grad = matmul(grad, weight.mT, layer < bf16) if grad.shape[-1] > 1 else grad * weight.mT
     return grad if input else grad.new_empty(*grad.shape[:2], 0), grads
 
 
@@ -61,9 +61,14 @@ def spread(x: Tensor, weights: list[Tensor]) -> Tensor:
     return x.repeat_interleave(weights[0].shape[0] // x.shape[0], 0) if x.shape[0] != weights[0].shape[0] else x
 
 
-def product(left: Tensor, right: Tensor) -> Tensor:
+def product(left: Tensor, right: Tensor, bf16: bool) -> Tensor:
     """left @ right; one column is a product and a sum, of which CPUs make less work than of a matrix product."""
-    return torch.bmm(left, right) if right.shape[-1] > 1 else (left * right.mT).sum(-1, keepdim=True)
+    return matmul(left, right, bf16) if right.shape[-1] > 1 else (left * right.mT).sum(-1, keepdim=True)
+
+
+def weight_grad(left: Tensor, grad: Tensor, bf16: bool) -> Tensor:
+    """left^T grad, contiguous."""
+    return matmul(left.mT, grad, bf16) if grad.shape[-1] > 1 else torch.bmm(grad.mT, left).mT.contiguous()
 
 
 def unpack(y: Tensor, kept: list[Tensor], activations: list[int]) -> tuple[list[Tensor], list[Tensor]]:
@@ -73,10 +78,13 @@ def unpack(y: Tensor, kept: list[Tensor], activations: list[int]) -> tuple[list[
     return [value for value, _ in pairs], [argument for _, argument in pairs]
 
 
-def check(op: str, x: Tensor, weights: list[Tensor], biases: list[Tensor] | None, activations: list[int]) -> None:
+def check(
+    op: str, x: Tensor, weights: list[Tensor], biases: list[Tensor] | None, activations: list[int], bf16: int
+) -> None:
     """Raise RuntimeError as csrc/bind/perceptron.cpp does (the reference takes every floating dtype and device)."""
     require(0 < len(weights) <= LAYERS, op, "weights", len(weights), f"1 to {LAYERS} layers")
     require(len(activations) == len(weights), op, "activations", len(activations), "one a layer")
+    require(0 <= bf16 <= len(weights), op, "bf16", bf16, "at most as many as there are layers")
     require(x.is_floating_point() and x.dim() == 3 and x.shape[2] > 0, op, "x", x, "[G / shared, B, in]")
     first = weights[0]
     if first.dim() != 3 or x.shape[0] == 0 or first.shape[0] % x.shape[0]:
@@ -96,10 +104,10 @@ def check(op: str, x: Tensor, weights: list[Tensor], biases: list[Tensor] | None
 
 
 def check_backward(
-    grad: Tensor, x: Tensor, y: Tensor, kept: list[Tensor], weights: list[Tensor], activations: list[int]
+    grad: Tensor, x: Tensor, y: Tensor, kept: list[Tensor], weights: list[Tensor], activations: list[int], bf16: int
 ) -> None:
     op = "perceptron_backward"
-    check(op, x, weights, None, activations)
+    check(op, x, weights, None, activations, bf16)
     outs = [[weight.shape[0], x.shape[1], weight.shape[2]] for weight in weights]
     like(op, "grad", grad, x, outs[-1])
     like(op, "y", y, x, outs[-1])

@@ -3,20 +3,29 @@
 import torch
 from torch import Tensor
 
-from pyslsac.ops.reference import describe, require
+from pyslsac.ops.reference import describe, matmul, require
 
 DTYPES = (torch.float32, torch.float64)
 
 
 def quantile_features(
-    psi: Tensor, cosines: Tensor, phi_weight: Tensor, phi_bias: Tensor, weight: Tensor, bias: Tensor
+    psi: Tensor,
+    cosines: Tensor,
+    phi_weight: Tensor,
+    phi_bias: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    bf16: bool = False,
 ) -> Tensor:
-    """ReLU((ReLU(psi) ⊙ ReLU(cosines phi_weight + phi_bias)) weight + bias) [G, B, N, H]; torch differentiates it."""
+    """ReLU((ReLU(psi) ⊙ ReLU(cosines phi_weight + phi_bias)) weight + bias) [G, B, N, H]."""
     check("quantile_features", psi, cosines, phi_weight, phi_bias, weight, bias)
-    phi = torch.relu(torch.baddbmm(phi_bias.unsqueeze(1), cosines.flatten(1, 2), phi_weight))  # [G, B N, K]
+    phi = layer(cosines.flatten(1, 2), phi_weight, phi_bias, bf16)  # [G, B N, K]
     joint = phi.view(*cosines.shape[:3], -1) * torch.relu(psi).unsqueeze(2)  # [G, B, N, K]
-    features = torch.relu(torch.baddbmm(bias.unsqueeze(1), joint.flatten(1, 2), weight))
-    return features.view(*cosines.shape[:3], -1)
+    return layer(joint.flatten(1, 2), weight, bias, bf16).view(*cosines.shape[:3], -1)
+
+
+def layer(x: Tensor, weight: Tensor, bias: Tensor, bf16: bool) -> Tensor:
+    return torch.relu(matmul(x, weight, bf16) + bias.unsqueeze(1))
 
 
 def quantile_features_backward(
@@ -29,6 +38,7 @@ def quantile_features_backward(
     weight: Tensor,
     bias: Tensor,
     weights: bool,
+    bf16: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """The derivatives by psi, phi_weight, phi_bias, weight and bias; without `weights` all but the first are empty."""
     op = "quantile_features_backward"
@@ -38,9 +48,9 @@ def quantile_features_backward(
     same = (grad.dtype, grad.device, grad.shape) == (features.dtype, features.device, features.shape)
     require(same and grad.is_contiguous(), op, "grad", grad, f"{describe(features)}, contiguous")
     active = torch.relu(psi)
-    phi = torch.relu(torch.baddbmm(phi_bias.unsqueeze(1), cosines.flatten(1, 2), phi_weight))  # [G, B N, K]
+    phi = layer(cosines.flatten(1, 2), phi_weight, phi_bias, bf16)  # [G, B N, K]
     sum_grad = torch.where(features <= 0, 0, grad).flatten(1, 2)  # [G, B N, H]
-    joint_grad = torch.bmm(sum_grad, weight.mT).view(*cosines.shape[:3], -1)  # [G, B, N, K]
+    joint_grad = matmul(sum_grad, weight.mT, bf16).view(*cosines.shape[:3], -1)  # [G, B, N, K]
     psi_grad = torch.where(psi <= 0, 0, (joint_grad * phi.view_as(joint_grad)).sum(2))
     if not weights:
         none = [psi.new_empty(0) for _ in range(4)]
@@ -49,9 +59,9 @@ def quantile_features_backward(
     phi_grad = torch.where(phi <= 0, 0, (joint_grad * active.unsqueeze(2)).flatten(1, 2))
     return (
         psi_grad,
-        torch.bmm(cosines.flatten(1, 2).mT, phi_grad),
+        matmul(cosines.flatten(1, 2).mT, phi_grad, bf16),
         phi_grad.sum(1),
-        torch.bmm(joint.mT, sum_grad),
+        matmul(joint.mT, sum_grad, bf16),
         sum_grad.sum(1),
     )
 
