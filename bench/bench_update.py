@@ -112,18 +112,16 @@ def family_cases(device: torch.device, quick: bool) -> Iterator[tuple[str, Rival
     for name, plain_version in FAMILY.items():
         config: dict[str, Any] = dict(width=64) if quick else {}
         agent = make_agent(name, spec, config, device=device)
-        graph, bf16 = Graph(agent), Graph(make_agent(name, spec, config | BF16, device=device))
+        updates: dict[str, Callable[[Batch], object]] = {name: Graph(agent)}
+        if not quick:
+            updates["bf16"] = Graph(make_agent(name, spec, config | BF16, device=device))
         with torch.device(device):
             plain = plain_version(spec.obs_dim, spec.act_dim, **config)
+        updates |= {"eager": agent.update, "separate networks": plain.update}
         delay = getattr(agent.config, "policy_delay", 1)
         yield (
             f"{name}, HalfCheetah" + (f", {delay} updates a call" if delay > 1 else ""),
-            {
-                name: lambda update=graph, delay=delay: repeat(update, batch, delay),
-                "bf16": lambda update=bf16, delay=delay: repeat(update, batch, delay),
-                "eager": lambda agent=agent, delay=delay: repeat(agent.update, batch, delay),
-                "separate networks": lambda plain=plain, delay=delay: repeat(plain.update, batch, delay),
-            },
+            {side: partial(repeat, update, batch, delay) for side, update in updates.items()},
         )
 
 

@@ -4,8 +4,8 @@ using namespace pyslsac;
 
 #define RUN(name, T)                                                                                              \
   static QuantileFeatures<T> arguments(const T* const* in, T* features, const int64_t* sizes) {                   \
-    return {in[0],    in[1],    in[2],    in[3],    in[4],    in[5],   features,                                  \
-            sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], sizes[5]};                                          \
+    return {in[0],    in[1],    in[2],    in[3],    in[4],    in[5],    features,                                 \
+            sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], sizes[5], false};                                   \
   }                                                                                                               \
   extern "C" void name##_forward(const T* const* in, T* features, const int64_t* sizes) {                         \
     cuda::quantile_features(arguments(in, features, sizes), nullptr);                                             \
