@@ -68,7 +68,8 @@ def cases(device: torch.device, quick: bool) -> Iterator[Case]:
             if not quick:
                 layers["torch.compile of dense layers"] = torch.compile(dense, dynamic=False)
             rivals: dict[str, Call] = {rival: partial(run, f, args, learns, grad) for rival, f in layers.items()}
-            rivals["bfloat16"] = partial(run, partial(quantile_features, bf16=True), args, learns, grad)
+            if not quick:
+                rivals["bfloat16"] = partial(run, partial(quantile_features, bf16=True), args, learns, grad)
             title = f"{states} states x {quantiles} quantiles, width {width}, {name}"
             traffic, flops = count(args, learns, grad)
             yield Case(title, rivals, traffic=traffic, flops=flops, graph=True)
