@@ -124,7 +124,7 @@ JUSTIFIED: dict[str, tuple[int, str]] = {  # file: (lines it may have, why it is
     "csrc/bind/langevin_chain_run.h": (85, "one way through a chain for every backend"),
     "csrc/bind/langevin_chain_unfused.h": (125, "every buffer, product and pass of a group, forward and back"),
     "csrc/cpu/chain_layers.h": (175, "forward and back work in one workspace, for five activations"),
-    "csrc/cpu/perceptron.cpp": (220, "forward, back and the weights' gradients share sinks, scratch and the blocks"),
+    "csrc/cpu/perceptron.cpp": (220, "forward, back and the weights' gradients share scratch and the blocks"),
     "csrc/cpu/panel.h": (105, "a product by columns, by rows and their edges, all around one packed panel"),
     "csrc/cpu/nonzero.h": (105, "columns are found, packed and multiplied in one layout"),
     "csrc/cpu/dual_tables.h": (110, "the sums over a run's tables, around one packing of them"),

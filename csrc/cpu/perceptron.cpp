@@ -1,5 +1,7 @@
 #include "../perceptron.h"
 
+#include <type_traits>
+
 #include "activate.h"
 #include "bf16_panel.h"
 #include "scratch.h"
@@ -38,7 +40,9 @@ struct Leave {  // a sink: grad = sum slope
   }
 };
 
-template <typename S>
+// kBf16: the first a.bf16 layers multiply in bfloat16. Apart, so that float32's loops are compiled as if it were not
+// there.
+template <typename S, bool kBf16>
 HOST_DEVICE void forward(const Perceptron& a, const Visit& v) {
   const int64_t inputs = a.layer[0].inputs;
   const float* x = a.x + (v.g / a.shared * a.batch + v.first) * inputs;
@@ -54,7 +58,7 @@ HOST_DEVICE void forward(const Perceptron& a, const Visit& v) {
     };
     if (width == 1)
       for (int64_t i = 0; i < v.rows; ++i) sink(i, 0, inner<S>(x + i * layer.inputs, weight, layer.inputs));
-    else if (l < a.bf16)
+    else if (kBf16 && l < a.bf16)
       bf16_by_columns<S>(x, layer.inputs, 1, layer.inputs, weight, width, v.bf16, v.panel, sink, v.rows, width);
     else if (l && a.layer[l - 1].kind == Layer::relu && Nonzero<S>::pays(x, v.rows, layer.inputs, v.nonzero))
       multiply(Nonzero<S>::find(x, v.rows, layer.inputs, v.nonzero));
@@ -69,7 +73,7 @@ HOST_DEVICE void forward(const Perceptron& a, const Visit& v) {
 }
 
 // The last layer's gradient by its product, then those of the layers before it.
-template <typename S>
+template <typename S, bool kBf16>
 HOST_DEVICE void backward(const Perceptron& a, const Visit& v) {
   const auto leave = [&](int l, float* grad) {
     const PerceptronLayer& layer = a.layer[l];
@@ -94,7 +98,7 @@ HOST_DEVICE void backward(const Perceptron& a, const Visit& v) {
     const float* weight = layer.weight + ((v.g + 1) * layer.inputs - inputs) * width;
     if (width == 1)
       for (int64_t i = 0; i < v.rows; ++i) scaled<S>(grad[i], weight, inputs, sink, i);
-    else if (l < a.bf16)
+    else if (kBf16 && l < a.bf16)
       bf16_by_rows<S>(grad, width, weight, v.bf16, v.panel, sink, v.rows, inputs);
     else if (layer.kind == Layer::relu && Nonzero<S>::pays(grad, v.rows, width, v.nonzero))
       by_rows<S>(Nonzero<S>::find(grad, v.rows, width, v.nonzero), width, weight, v.panel, sink, v.rows, inputs);
@@ -113,13 +117,13 @@ HOST_DEVICE int64_t parts(const Perceptron& a, int l) {
 
 // The gradients of some columns of a layer's weights, summed over the batch in its order, kPerceptronBatch rows at a
 // time.
-template <typename S>
+template <typename S, bool kBf16>
 HOST_DEVICE void weights(const Perceptron& a, int64_t begin, int64_t end) {
   const int64_t units = cpu::perceptron_columns(a), depth = std::min(a.batch, cpu::kPerceptronBatch);
   int64_t rows = cpu::kBf16Columns;
   for (int l = 0; l < a.layers; ++l) rows = std::max(rows, a.layer[l].inputs);
   const int64_t size = (depth + rows) * Lanes<S>::kPanel;
-  float* const panel = scratch(size + (a.bf16 ? Bf16Memory::size(rows, depth, cpu::kBf16Columns) : 0));
+  float* const panel = scratch(size + (kBf16 ? Bf16Memory::size(rows, depth, cpu::kBf16Columns) : 0));
   for (int64_t unit = begin; unit < end; ++unit) {
     const int64_t g = unit / units;
     int64_t part = unit % units;
@@ -141,7 +145,7 @@ HOST_DEVICE void weights(const Perceptron& a, int64_t begin, int64_t end) {
         const int64_t some = std::min(a.batch - b, cpu::kPerceptronBatch);
         const float *left = x + b * inputs, *right = grad + b * width + first;
         const Gather sink{to + first, width, b > 0};
-        if (l < a.bf16)
+        if (kBf16 && l < a.bf16)
           bf16_by_columns<S>(left, 1, inputs, some, right, width, panel + size, panel, sink, inputs, columns);
         else
           by_columns<S>(Rows<const float>{left, 1}, inputs, some, right, width, panel, sink, inputs, columns);
@@ -154,38 +158,53 @@ HOST_DEVICE void weights(const Perceptron& a, int64_t begin, int64_t end) {
   }
 }
 
-template <typename S, bool kForward>
+template <typename S, bool kForward, bool kBf16>
 HOST_DEVICE void pass(const Perceptron& a, int64_t begin, int64_t end) {
   int64_t width = a.layer[0].inputs;
   for (int l = 0; l < a.layers; ++l) width = std::max(width, a.layer[l].outputs);
   const int64_t panel = (width + a.block) * Lanes<S>::kPanel, rows = a.block * width;
   const int64_t nonzero = Nonzero<S>::size(a.block, width);
-  const int64_t size = panel + 3 * rows + nonzero + (a.bf16 ? Bf16Memory::size(a.block, width, width) : 0);
+  const int64_t size = panel + 3 * rows + nonzero + (kBf16 ? Bf16Memory::size(a.block, width, width) : 0);
   float *const memory = scratch(size), *const data = memory + panel;
   for (int64_t unit = begin; unit < end; ++unit) {
     const int64_t first = unit % cpu::blocks(a) * a.block;
     const Visit v{unit / cpu::blocks(a), first,           std::min(a.block, a.batch - first), memory, data, data + rows,
                   data + 2 * rows,       data + 3 * rows, data + 3 * rows + nonzero};
     if constexpr (kForward)
-      forward<S>(a, v);
+      forward<S, kBf16>(a, v);
     else
-      backward<S>(a, v);
+      backward<S, kBf16>(a, v);
   }
 }
 
-#define LEVEL(target, S, T)                                                                                         \
-  target void forward_at(const Perceptron& args, int64_t begin, int64_t end) { pass<S, true>(args, begin, end); }   \
-  target void backward_at(const Perceptron& args, int64_t begin, int64_t end) { pass<S, false>(args, begin, end); } \
-  target void weights_at(const Perceptron& args, int64_t begin, int64_t end) { weights<S>(args, begin, end); }
-SIMD_LEVELS(LEVEL, float)
+#define LEVEL(target, S, kBf16)                                                                \
+  target void forward_at(const Perceptron& a, Precision<kBf16>, int64_t begin, int64_t end) {  \
+    pass<S, true, kBf16>(a, begin, end);                                                       \
+  }                                                                                            \
+  target void backward_at(const Perceptron& a, Precision<kBf16>, int64_t begin, int64_t end) { \
+    pass<S, false, kBf16>(a, begin, end);                                                      \
+  }                                                                                            \
+  target void weights_at(const Perceptron& a, Precision<kBf16>, int64_t begin, int64_t end) {  \
+    weights<S, kBf16>(a, begin, end);                                                          \
+  }
+template <bool kBf16>
+using Precision = std::bool_constant<kBf16>;
+SIMD_LEVELS(LEVEL, false)
+SIMD_LEVELS(LEVEL, true)
 
 }  // namespace
 
 namespace cpu {
 
-void perceptron(const Perceptron& args, int64_t begin, int64_t end) { forward_at(args, begin, end); }
-void perceptron_backward(const Perceptron& args, int64_t begin, int64_t end) { backward_at(args, begin, end); }
-void perceptron_weights(const Perceptron& args, int64_t begin, int64_t end) { weights_at(args, begin, end); }
+void perceptron(const Perceptron& args, int64_t begin, int64_t end) {
+  args.bf16 ? forward_at(args, Precision<true>{}, begin, end) : forward_at(args, Precision<false>{}, begin, end);
+}
+void perceptron_backward(const Perceptron& args, int64_t begin, int64_t end) {
+  args.bf16 ? backward_at(args, Precision<true>{}, begin, end) : backward_at(args, Precision<false>{}, begin, end);
+}
+void perceptron_weights(const Perceptron& args, int64_t begin, int64_t end) {
+  args.bf16 ? weights_at(args, Precision<true>{}, begin, end) : weights_at(args, Precision<false>{}, begin, end);
+}
 
 int64_t perceptron_columns(const Perceptron& args) {
   int64_t count = 0;

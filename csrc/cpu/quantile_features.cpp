@@ -2,6 +2,7 @@
 
 #include <type_traits>
 
+#include "active_backward.h"
 #include "dense_states.h"
 
 namespace pyslsac {
@@ -10,12 +11,6 @@ namespace {
 
 template <typename S, typename T>
 HOST_DEVICE void forward(const QuantileFeatures<T>& a, int64_t begin, int64_t end) {
-  if constexpr (std::is_same_v<T, float>)
-    if (a.bf16) {
-      const DenseStates<S> dense(a);
-      return dense.each(
-          begin, end, [&](int64_t s, int64_t states) __attribute__((always_inline)) { dense.forward(s, states); });
-    }
   ActiveState<S, T> state(a, false);
   for (int64_t s = begin; s < end; ++s) {
     const int64_t run = s / a.batch;
@@ -26,47 +21,42 @@ HOST_DEVICE void forward(const QuantileFeatures<T>& a, int64_t begin, int64_t en
   }
 }
 
-// visitor(first, last, slab) of the states of each slab.
-template <typename T, typename Visitor>
-HOST_DEVICE void slabs(const QuantileFeaturesGrad<T>& args, int64_t begin, int64_t end, const Visitor& visitor) {
-  const QuantileFeatures<T>& a = args.forward;
-  for (int64_t unit = begin; unit < end; ++unit) {
-    const int64_t run = unit / cpu::kSlabs, part = unit % cpu::kSlabs, size = Slab<T>::size(a);
-    const Slab<T> slab = args.weights ? Slab<T>(a, args.scratch + unit * size) : Slab<T>();
-    if (args.weights) std::fill(slab.weight, slab.weight + size, T{});
-    visitor(run * a.batch + part * a.batch / cpu::kSlabs, run * a.batch + (part + 1) * a.batch / cpu::kSlabs, slab);
-  }
-}
-
 template <typename S, typename T>
 HOST_DEVICE void backward(const QuantileFeaturesGrad<T>& args, int64_t begin, int64_t end) {
-  if constexpr (std::is_same_v<T, float>)
-    if (args.forward.bf16) {
-      const DenseStates<S> dense(args.forward);
-      return slabs(
-          args, begin, end, [&](int64_t first, int64_t last, const Slab<T>& slab) __attribute__((always_inline)) {
-            dense.each(
-                first, last, [&](int64_t s, int64_t states) __attribute__((always_inline)) {
-                  dense.backward(args, s, states, slab);
-                });
-          });
-    }
   ActiveState<S, T> state(args.forward, true);
-  slabs(
+  each_slab(
       args, begin, end, [&](int64_t first, int64_t last, const Slab<T>& slab) __attribute__((always_inline)) {
         for (int64_t s = first; s < last; ++s) backward_state(args, state, s, slab);
       });
 }
 
-#define LEVEL(target, S, T)                                                                  \
-  target void forward_at(const QuantileFeatures<T>& args, int64_t begin, int64_t end) {      \
-    forward<S>(args, begin, end);                                                            \
-  }                                                                                          \
-  target void backward_at(const QuantileFeaturesGrad<T>& args, int64_t begin, int64_t end) { \
-    backward<S>(args, begin, end);                                                           \
-  }
-SIMD_LEVELS(LEVEL, float)
-SIMD_LEVELS(LEVEL, double)
+// In bfloat16, with all columns. Apart, so that float32's loops are compiled as if it were not there.
+template <typename S>
+HOST_DEVICE void dense_forward(const QuantileFeatures<float>& a, int64_t begin, int64_t end) {
+  const DenseStates<S> dense(a);
+  dense.each(begin, end, [&](int64_t s, int64_t states) __attribute__((always_inline)) { dense.forward(s, states); });
+}
+
+template <typename S>
+HOST_DEVICE void dense_backward(const QuantileFeaturesGrad<float>& args, int64_t begin, int64_t end) {
+  const DenseStates<S> dense(args.forward);
+  each_slab(
+      args, begin, end, [&](int64_t first, int64_t last, const Slab<float>& slab) __attribute__((always_inline)) {
+        dense.each(
+            first, last, [&](int64_t s, int64_t states) __attribute__((always_inline)) {
+              dense.backward(args, s, states, slab);
+            });
+      });
+}
+
+#define LEVEL(target, S, pass, Args) \
+  target void pass(const Args& args, int64_t begin, int64_t end) { pass<S>(args, begin, end); }
+SIMD_LEVELS(LEVEL, forward, QuantileFeatures<float>)
+SIMD_LEVELS(LEVEL, forward, QuantileFeatures<double>)
+SIMD_LEVELS(LEVEL, backward, QuantileFeaturesGrad<float>)
+SIMD_LEVELS(LEVEL, backward, QuantileFeaturesGrad<double>)
+SIMD_LEVELS(LEVEL, dense_forward, QuantileFeatures<float>)
+SIMD_LEVELS(LEVEL, dense_backward, QuantileFeaturesGrad<float>)
 
 }  // namespace
 
@@ -79,12 +69,16 @@ int64_t quantile_features_scratch(const QuantileFeatures<T>& args) {
 
 template <typename T>
 void quantile_features(const QuantileFeatures<T>& args, int64_t begin, int64_t end) {
-  forward_at(args, begin, end);
+  if constexpr (std::is_same_v<T, float>)
+    if (args.bf16) return dense_forward(args, begin, end);
+  forward(args, begin, end);
 }
 
 template <typename T>
 void quantile_features_backward(const QuantileFeaturesGrad<T>& args, int64_t begin, int64_t end) {
-  backward_at(args, begin, end);
+  if constexpr (std::is_same_v<T, float>)
+    if (args.forward.bf16) return dense_backward(args, begin, end);
+  backward(args, begin, end);
 }
 
 template <typename T>

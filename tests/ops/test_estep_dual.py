@@ -11,6 +11,7 @@ from torch import Tensor
 from pyslsac.ops import _library, backend, estep_dual
 from pyslsac.ops.reference import estep_dual as reference
 from pyslsac.ops.reference.estep_dual import objective, reweight
+from tests.ops.threads import on_threads
 
 EPS = 0.1
 OP = torch.ops.pyslsac.estep_dual.default
@@ -177,15 +178,9 @@ def test_a_start_that_is_the_optimum_stays():
 
 
 def test_neither_threads_nor_runs_beside_change_a_bit():
-    q, threads = problems(5, seed=9), torch.get_num_threads()
+    q = problems(5, seed=9)
     eta, multiplier = torch.ones(5, dtype=torch.float64), torch.zeros(5, dtype=torch.float64)
-    found = []
-    try:
-        for count in (1, 3):
-            torch.set_num_threads(count)
-            found.append(torch.stack(estep_dual(q, eta, multiplier, EPS, 0.3)))
-    finally:
-        torch.set_num_threads(threads)
+    found = on_threads(lambda: torch.stack(estep_dual(q, eta, multiplier, EPS, 0.3)), (1, 3))
     alone = [torch.stack(estep_dual(q[r : r + 1], eta[:1], multiplier[:1], EPS, 0.3)) for r in range(5)]
     assert torch.equal(*found) and torch.equal(torch.cat(alone, 1), found[0])
     assert not eta.sub(1).any() and not multiplier.any()

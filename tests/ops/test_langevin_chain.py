@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pyslsac.ops import QGroup, action_grad, langevin_chain, langevin_step
+from tests.ops.threads import on_threads
 
 ACTIVATIONS = {"relu": F.relu, "silu": F.silu, "gelu": F.gelu, "mish": F.mish, "tanh": torch.tanh}
 REDUCES = ("mean", "sum", "min", "max", "pair_min_mean", "member")
@@ -193,14 +194,8 @@ def test_runs_do_not_leak(precision: str, scope: str) -> None:
 
 
 def test_threads_and_neighbours_do_not_matter() -> None:
-    q, (obs, action), threads = group(runs=1, width=64), inputs(1, 300), torch.get_num_threads()
-    results = []
-    try:
-        for count in (1, 2, 3):
-            torch.set_num_threads(count)
-            results.append(langevin_chain(obs, action, [q], steps=3, step_size=0.1))
-    finally:
-        torch.set_num_threads(threads)
+    q, (obs, action) = group(runs=1, width=64), inputs(1, 300)
+    results = on_threads(lambda: langevin_chain(obs, action, [q], steps=3, step_size=0.1))
     assert torch.equal(results[0], results[1]) and torch.equal(results[0], results[2])
     assert torch.equal(results[0][:, :7], langevin_chain(obs[:, :7], action[:, :7], [q], steps=3, step_size=0.1))
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from pyslsac.ops import backend, langevin_step, langevin_step_, philox_normal
 from pyslsac.ops.reference import langevin_step as reference
+from tests.ops.threads import on_threads
 
 OP = torch.ops.pyslsac.langevin_step_.default
 
@@ -116,13 +117,8 @@ def test_runs_do_not_leak() -> None:
 
 
 def test_threads_do_not_matter() -> None:
-    action, grad, threads, results = torch.randn(2, 9001, 7), torch.randn(2, 9001, 7), torch.get_num_threads(), []
-    try:
-        for count in (1, 2, 3):
-            torch.set_num_threads(count)
-            results.append(langevin_step(action, grad, step_size=0.1, grad_cap=1.0, grad_cap_scope="run"))
-    finally:
-        torch.set_num_threads(threads)
+    action, grad = torch.randn(2, 9001, 7), torch.randn(2, 9001, 7)
+    results = on_threads(lambda: langevin_step(action, grad, step_size=0.1, grad_cap=1.0, grad_cap_scope="run"))
     assert torch.equal(results[0], results[1]) and torch.equal(results[0], results[2])
 
 

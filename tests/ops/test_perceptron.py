@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from pyslsac.ops import perceptron
+from tests.ops.threads import on_threads
 
 OP, OP_BACKWARD = torch.ops.pyslsac.perceptron, torch.ops.pyslsac.perceptron_backward
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"))]
@@ -82,13 +83,7 @@ def agrees(args, names, tolerance=ROUNDING):
 
 def same_on_any_threads(args, names, call=perceptron):
     """One, two and three threads make the same bits."""
-    threads, found = torch.get_num_threads(), []
-    try:
-        for count in (1, 2, 3):
-            torch.set_num_threads(count)
-            found.append(value_and_grads(call, args, names))
-    finally:
-        torch.set_num_threads(threads)
+    found = on_threads(lambda: value_and_grads(call, args, names))
     assert all(all(map(torch.equal, other, found[0])) for other in found[1:])
 
 

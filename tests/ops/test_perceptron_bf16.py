@@ -12,6 +12,7 @@ from tests.ops.bfloat16 import RoundedProduct, error
 from tests.ops.test_perceptron import (
     ACTIVATIONS,
     OP,
+    OP_BACKWARD,
     ROUNDING,
     case,
     close,
@@ -126,8 +127,16 @@ def test_as_many_layers_as_there_are(bf16):
             call(x, weights, biases, [0, -1], False, bf16)
 
 
+def test_opcheck():
+    """Of the CPU's ops; on CUDA the wrapper takes the reference."""
+    x, weights, biases = to(case(6, (4, 9, 3)), torch.float32)
+    torch.library.opcheck(OP.default, (x, weights, biases, [0, -1], True, 1))
+    y, kept = OP(x, weights, biases, [0, -1], True, 1)
+    torch.library.opcheck(OP_BACKWARD.default, (y.cos(), x, y, kept, weights, [0, -1], 4, True, 1))
+
+
 @devices
-def test_opcheck(device):
-    x, weights, biases = to(case(6, (4, 9, 3), device=device), torch.float32)
-    if device == "cpu":  # on CUDA the wrapper takes the reference
-        torch.library.opcheck(OP.default, (x, weights, biases, [0, -1], True, 1))
+def test_no_rows(device):
+    args = to(case(0, (7, 4, 3), device=device), torch.float32)
+    y, by_x, *grads = value_and_grads(partial(perceptron, bf16=2), args, ["relu", None])
+    assert y.shape == (2, 0, 3) and by_x.shape == (2, 0, 7) and all((grad == 0).all() for grad in grads)

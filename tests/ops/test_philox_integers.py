@@ -9,6 +9,7 @@ from scipy import stats
 
 from pyslsac.ops import backend, philox_integers
 from pyslsac.ops.reference import philox_integers as reference
+from tests.ops.threads import on_threads
 
 
 def from_reference(runs: int, count: int, high: int, seed: torch.Tensor, step: int, stream: int) -> torch.Tensor:
@@ -41,13 +42,8 @@ def test_compiled_is_the_reference(runs: int, count: int, high: int, seed: int, 
 
 
 def test_threads_runs_and_counts_do_not_matter() -> None:
-    threads, seeds, results = torch.get_num_threads(), torch.tensor([5, -3, 2**62]), []
-    try:
-        for count in (1, 2, 3):
-            torch.set_num_threads(count)
-            results.append(philox_integers(3, 33_333, 999, seeds, 9))
-    finally:
-        torch.set_num_threads(threads)
+    seeds = torch.tensor([5, -3, 2**62])
+    results = on_threads(lambda: philox_integers(3, 33_333, 999, seeds, 9))
     assert torch.equal(results[0], results[1]) and torch.equal(results[0], results[2])
     for run, seed in enumerate(seeds.tolist()):
         assert torch.equal(results[0][run, :100], philox_integers(1, 100, 999, seed, 9)[0])

@@ -14,6 +14,7 @@ from scipy import stats
 
 from pyslsac.ops import backend, philox_normal
 from pyslsac.ops.reference import philox_normal as reference
+from tests.ops.threads import on_threads
 
 CSRC = Path(__file__).parents[2] / "csrc"
 # sha256 of elements 0 .. 2^20 - 1 for seed = step = stream = 0: noise of another version of this file is other noise
@@ -95,13 +96,7 @@ def test_edges_of_tiles(count: int) -> None:
 
 
 def test_threads_do_not_matter() -> None:
-    threads, results = torch.get_num_threads(), []
-    try:
-        for count in (1, 2, 3):
-            torch.set_num_threads(count)
-            results.append(philox_normal((3, 33333), seed=torch.tensor([1, 2, 3]), step=9))
-    finally:
-        torch.set_num_threads(threads)
+    results = on_threads(lambda: philox_normal((3, 33333), seed=torch.tensor([1, 2, 3]), step=9))
     assert torch.equal(results[0], results[1]) and torch.equal(results[0], results[2])
 
 

@@ -5,6 +5,7 @@ import torch
 
 from pyslsac.ops import _library, backend, quantile_features
 from pyslsac.ops.reference import quantile_features as reference
+from tests.ops.threads import on_threads
 
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"))]
 devices = pytest.mark.parametrize("device", DEVICES)
@@ -15,6 +16,7 @@ EDGES = [  # states, quantiles, cosines, width, outputs
     *((3, 6, 5, 9, h) for h in (1, 4, 15, 16, 17, 31, 32, 33, 63, 65, 127, 128, 129, 257)),
     *((b, 6, 5, 9, 12) for b in (1, 2, 7, 8, 9, 15, 17)),
 ]
+EMPTY = [(0, 4, 3, 5, 6), (3, 0, 3, 5, 6), (3, 4, 0, 5, 6), (3, 4, 3, 0, 6), (3, 4, 3, 5, 0)]
 
 
 def case(*sizes, runs=1, dtype=torch.float64, device="cpu", seed=0):
@@ -44,8 +46,8 @@ def value_and_grads(call, args):
     """The features and the derivatives of a fixed weighting of them, by all arguments but the cosines."""
     args = learning(args)
     features = call(*args)
-    loss = (features.double() * weighting(features)).sum()
-    return [features.detach(), *torch.autograd.grad(loss, [x for x in args if x.requires_grad])]
+    grads = torch.autograd.grad(features, [x for x in args if x.requires_grad], weighting(features).to(features.dtype))
+    return [features.detach(), *grads]
 
 
 def dense(*args):
@@ -59,6 +61,12 @@ def close(got, wanted, tolerance):
     for a, b in zip(got, wanted, strict=True):
         scale = b.abs().max().item() if b.numel() else 0.0
         torch.testing.assert_close(a.double(), b.double(), rtol=0, atol=tolerance * (scale + 1))
+
+
+def same_on_any_threads(call, args):
+    """One, two and three threads make the same bits."""
+    found = on_threads(lambda: value_and_grads(call, args))
+    assert all(all(map(torch.equal, other, found[0])) for other in found[1:])
 
 
 @devices
@@ -113,8 +121,7 @@ def test_entries_not_above_zero_count_as_zero(device):
     args[0][args[0] == 0] = -3.0
     assert all(map(torch.equal, value_and_grads(quantile_features, args), clipped))
     assert (clipped[1][args[0] < 0] == 0).all() and (clipped[1][args[0] > 0] != 0).any()
-    args[0].fill_(-1.0)
-    features, *grads = value_and_grads(quantile_features, args)  # nothing is left but the bias
+    features, *grads = value_and_grads(quantile_features, [-args[0].abs() - 1, *args[1:]])  # the bias is left
     assert torch.equal(features, args[5].relu()[:, None, None].expand_as(features))
     assert all((x == 0).all() for x in grads[:-1]) and (grads[-1] != 0).any()
 
@@ -141,15 +148,7 @@ def test_opcheck(dtype, device):
 @devices
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_threads_do_not_change_bits(dtype, device):
-    args = case(37, 9, 7, 33, 40, runs=2, dtype=dtype, device=device)
-    threads = torch.get_num_threads()
-    try:
-        wanted = value_and_grads(quantile_features, args)
-        for count in (1, 2, 3):
-            torch.set_num_threads(count)
-            assert all(map(torch.equal, value_and_grads(quantile_features, args), wanted))
-    finally:
-        torch.set_num_threads(threads)
+    same_on_any_threads(quantile_features, case(37, 9, 7, 33, 40, runs=2, dtype=dtype, device=device))
 
 
 @devices
@@ -187,13 +186,18 @@ def test_a_second_derivative_is_refused():
 
 
 @devices
-@pytest.mark.parametrize("sizes", [(0, 4, 3, 5, 6), (3, 0, 3, 5, 6), (3, 4, 0, 5, 6), (3, 4, 3, 0, 6), (3, 4, 3, 5, 0)])
+@pytest.mark.parametrize("sizes", EMPTY)
 def test_empty_axes(sizes, device):
-    args = case(*(s or 1 for s in sizes), device=device)
+    args = cut(sizes, device=device)
+    close(value_and_grads(quantile_features, args), value_and_grads(dense, args), 1e-13)
+
+
+def cut(sizes, **options):
+    """Arguments of these sizes, of which some are 0."""
+    args = case(*(s or 1 for s in sizes), **options)
     b, n, c, k, h = sizes
     cuts = [(1, b, k), (1, b, n, c), (1, c, k), (1, k), (1, k, h), (1, h)]
-    args = [x[tuple(map(slice, cut))] for x, cut in zip(args, cuts, strict=True)]
-    close(value_and_grads(quantile_features, args), value_and_grads(dense, args), 1e-13)
+    return [x[tuple(map(slice, ends))] for x, ends in zip(args, cuts, strict=True)]
 
 
 @devices
@@ -214,11 +218,7 @@ def test_other_dtypes_run_on_the_reference(device):
 
 BAD = {
     "psi is float32 [5, 17]": (0, lambda x: x[0], "wanted float32 or float64 [G, B, K]"),
-    "cosines is float64 [1, 5, 8, 6]": (
-        1,
-        lambda x: x.double(),
-        "wanted [G, B, N, C], contiguous, beside psi: float32",
-    ),
+    "cosines is float64 [1, 5, 8, 6]": (1, lambda x: x.double(), "[G, B, N, C], contiguous, beside psi: float32"),
     "cosines is float32 [1, 4, 8, 6]": (1, lambda x: x[:, :4], "[1, 5, 17] on cpu"),
     "phi_weight is float32 [1, 5, 17]": (2, lambda x: x[:, :5], "wanted [G, C, K]"),
     "phi_bias is float32 [1, 16]": (3, lambda x: x[:, :16], "wanted [G, K]"),

@@ -8,7 +8,16 @@ import torch
 from pyslsac.ops import quantile_features
 from pyslsac.ops.reference import quantile_features as reference
 from tests.ops.bfloat16 import RoundedProduct, error
-from tests.ops.test_quantile_features import EDGES, case, devices, value_and_grads, weighting
+from tests.ops.test_quantile_features import (
+    EDGES,
+    EMPTY,
+    case,
+    cut,
+    devices,
+    same_on_any_threads,
+    value_and_grads,
+    weighting,
+)
 
 CALL = partial(quantile_features, bf16=True)
 
@@ -55,15 +64,22 @@ def test_entries_not_above_zero_count_as_zero(device):
 
 
 def test_threads_do_not_change_bits():
-    args = case(75, 9, 7, 33, 40, runs=2, dtype=torch.float32)
-    threads = torch.get_num_threads()
-    try:
-        wanted = value_and_grads(CALL, args)
-        for count in (1, 2, 3):
-            torch.set_num_threads(count)
-            assert all(map(torch.equal, value_and_grads(CALL, args), wanted))
-    finally:
-        torch.set_num_threads(threads)
+    same_on_any_threads(CALL, case(75, 9, 7, 33, 40, runs=2, dtype=torch.float32))
+
+
+@devices
+@pytest.mark.parametrize("sizes", EMPTY)
+def test_empty_axes(sizes, device):
+    args = cut(sizes, dtype=torch.float32, device=device)
+    for found, wanted in zip(value_and_grads(CALL, args), value_and_grads(rounding_dense, args), strict=True):
+        torch.testing.assert_close(found, wanted, rtol=0, atol=1e-2)
+
+
+@devices
+def test_not_a_number_stays_one_and_in_its_state(device):
+    args = case(40, 8, 6, 17, 19, dtype=torch.float32, device=device)
+    args[0][0, 2, 3] = torch.nan
+    assert CALL(*args).isnan().any(-1).any(-1)[0].nonzero().flatten().tolist() == [2]
 
 
 def test_runs_do_not_change_one_another():

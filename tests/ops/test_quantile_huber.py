@@ -6,6 +6,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from pyslsac.ops import _library, backend, quantile_huber
 from pyslsac.ops.reference import quantile_huber as reference
+from tests.ops.threads import on_threads
 
 DTYPES = [torch.float32, torch.float64, torch.bfloat16]
 EDGES = [1, 2, 15, 16, 17, 31, 32, 33, 64, 65]
@@ -131,14 +132,8 @@ def test_rows_and_threads_do_not_change_bits(device):
     alone = [torch.ops.pyslsac.quantile_huber(*(x[i : i + 1] for x in args), 1.0) for i in range(257)]
     for whole, rows in zip(together, zip(*alone, strict=True), strict=True):
         assert torch.equal(whole, torch.cat(rows))
-    threads = torch.get_num_threads()
-    try:
-        for count in (1, 2, 3):
-            torch.set_num_threads(count)
-            again = torch.ops.pyslsac.quantile_huber(*args, 1.0)
-            assert all(map(torch.equal, again, together))
-    finally:
-        torch.set_num_threads(threads)
+    for again in on_threads(lambda: torch.ops.pyslsac.quantile_huber(*args, 1.0)):
+        assert all(map(torch.equal, again, together))
 
 
 @devices

@@ -11,6 +11,7 @@ from torch.distributions.transforms import TanhTransform
 
 from pyslsac.ops import backend, tanh_normal
 from pyslsac.ops.reference import tanh_normal as reference
+from tests.ops.threads import on_threads
 
 ULP = 2.0**-23
 
@@ -95,13 +96,8 @@ def test_rows_threads_and_leading_axes_do_not_matter(rows: int, actions: int, le
     """Every row alone gives the bits that it has among the others, forward and back."""
     params, noise = (x[: rows or 1] for x in inputs(401, actions, torch.float32))
     params, noise = (x.expand(lead, *x.shape)[:, :rows].contiguous().requires_grad_() for x in (params, noise))
-    threads = torch.get_num_threads()
-    try:
-        torch.set_num_threads(3)
-        action, log_prob = tanh_normal(params, noise)
-        (grad,) = torch.autograd.grad(action.sum() + log_prob.sum(), params)
-    finally:
-        torch.set_num_threads(threads)
+    ((action, log_prob),) = on_threads(lambda: tanh_normal(params, noise), (3,))
+    ((grad,),) = on_threads(lambda: torch.autograd.grad(action.sum() + log_prob.sum(), params), (3,))
     assert action.shape == noise.shape and log_prob.shape == (lead, rows)
     for row in {0, rows // 2, rows - 1} if rows else ():
         one = params[lead - 1, row].detach().requires_grad_()

@@ -32,5 +32,7 @@ def matmul(left: torch.Tensor, right: torch.Tensor, bf16: bool) -> torch.Tensor:
     """left @ right, of factors rounded to bfloat16 where asked for; the sums have the factors' own dtype."""
     if not bf16:
         return torch.bmm(left, right)
-    some = left.bfloat16(), right.bfloat16()
-    return torch.bmm(*some, out_dtype=left.dtype) if left.is_cuda else torch.bmm(*(x.to(left.dtype) for x in some))
+    rounded = left.bfloat16(), right.bfloat16()
+    if left.is_cuda and left.dtype == torch.float32:  # what tensor cores do
+        return torch.bmm(*rounded, out_dtype=torch.float32)
+    return torch.bmm(*(x.to(left.dtype) for x in rounded))
