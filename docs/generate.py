@@ -36,7 +36,7 @@ HEADLINES = {  # bench: part of the names of the cases that the README shows
     "perceptron": "2 networks",
     "estep_dual": "256 states",
     "quantile_huber": "256 x 32 x 32",
-    "quantile_features": "256 states x 32 quantiles",
+    "implicit_quantiles": "256 states x 32 quantiles",
     "langevin_chain": "critics 3 x 256",
     "langevin_step": "[4, 256, 6]",
     "tanh_normal": "256 x 6",

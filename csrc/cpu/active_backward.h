@@ -1,4 +1,4 @@
-// The backward pass of quantile_features through one state on the CPU.
+// The backward pass of implicit_quantiles through one state on the CPU.
 #pragma once
 
 #include "active_state.h"
@@ -30,17 +30,17 @@ struct AddSink {  // row active[i] += sum
 
 // psi's gradient of state s; the weights' are added to the slab.
 template <typename S, typename T>
-HOST_DEVICE void backward_state(const QuantileFeaturesGrad<T>& args, ActiveState<S, T>& state, int64_t s,
+HOST_DEVICE void backward_state(const ImplicitQuantilesGrad<T>& args, ActiveState<S, T>& state, int64_t s,
                                 const Slab<T>& slab) {
-  const QuantileFeatures<T>& a = args.forward;
-  const int64_t outputs = a.outputs, size = a.quantiles * outputs, lanes = state.lanes;
+  const ImplicitQuantiles<T>& a = args.forward;
+  const int64_t outputs = a.outputs, lanes = state.lanes;
   const int32_t* active = state.active.data();
   state.visit(s);
-  const T *features = a.features + s * size, *grad = args.grad + s * size;
-  for (int64_t i = 0; i < size; ++i) state.grad_rows[i] = relu_grad(features[i], grad[i]);
-  transpose(state.grad_rows, a.quantiles, outputs, state.grad_columns, lanes);
+  for (int64_t n = 0, row = s * a.fractions; n < a.fractions; ++n, ++row)
+    spread_active(a.active + row * words(outputs), outputs, args.grad[row], state.rows + n * outputs);
+  transpose(state.rows, a.fractions, outputs, state.columns, lanes);
   product<S, T>(Picked<const T>{a.weight + s / a.batch * a.width * outputs, outputs, active}, 1, outputs,
-                Rows<const T>{state.grad_columns, lanes}, StoreSink<T>{state.joint_grad, lanes}, state.count, lanes);
+                Rows<const T>{state.columns, lanes}, StoreSink<T>{state.joint_grad, lanes}, state.count, lanes);
 
   const T* psi = a.psi + s * a.width;
   T* psi_grad = args.psi + s * a.width;
@@ -55,12 +55,12 @@ HOST_DEVICE void backward_state(const QuantileFeaturesGrad<T>& args, ActiveState
     slab.phi_bias[k] += sum(d, lanes);
   }
   if (!slab.weight) return;
-  for (int64_t n = 0; n < a.quantiles; ++n)
-    for (int64_t h = 0; h < outputs; ++h) slab.bias[h] += state.grad_rows[n * outputs + h];
-  product<S, T>(Rows<const T>{state.joint, lanes}, 1, a.quantiles, Rows<const T>{state.grad_rows, outputs},
+  for (int64_t n = 0; n < a.fractions; ++n)
+    for (int64_t h = 0; h < outputs; ++h) slab.bias[h] += state.rows[n * outputs + h];
+  product<S, T>(Rows<const T>{state.joint, lanes}, 1, a.fractions, Rows<const T>{state.rows, outputs},
                 AddSink<T>{slab.weight, outputs, active}, state.count, outputs);
-  product<S, T>(Rows<const T>{state.joint_grad, lanes}, 1, a.quantiles,
-                Rows<const T>{a.cosines + s * a.quantiles * a.inputs, a.inputs},
+  product<S, T>(Rows<const T>{state.joint_grad, lanes}, 1, a.fractions,
+                Rows<const T>{a.cosines + s * a.fractions * a.inputs, a.inputs},
                 AddSink<T>{slab.phi_weight, a.inputs, active}, state.count, a.inputs);
 }
 

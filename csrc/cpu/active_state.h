@@ -1,9 +1,9 @@
-// One state of quantile_features on the CPU: its active columns packed side by side, quantiles innermost.
+// One state of implicit_quantiles on the CPU: its active columns packed side by side, quantiles innermost.
 #pragma once
 
 #include <vector>
 
-#include "../quantile_features.h"
+#include "active_bits.h"
 #include "four.h"
 #include "tile.h"
 
@@ -37,24 +37,24 @@ struct ReluSink {  // features of row i, ReLU(sum + bias)
 template <typename S, typename T>
 struct ActiveState {
   static constexpr int64_t kLanes = std::max<int64_t>(4, S::kBytes / 2 / sizeof(T));
-  const QuantileFeatures<T>& args;
+  const ImplicitQuantiles<T>& args;
   const int64_t lanes;  // N rounded up to half vectors, and to fours
   int64_t count = 0;    // of active columns
   std::vector<int32_t> active;
   std::vector<T> memory;
-  T *cosines, *phi, *joint;                  // [C, lanes], [count, lanes] twice
-  T *grad_rows, *grad_columns, *joint_grad;  // [N, H], [H, lanes], [count, lanes]
+  T *cosines, *phi, *joint, *rows;  // [C, lanes], [count, lanes] twice, [N, H]
+  T *columns, *joint_grad;          // for the way back: [H, lanes], [count, lanes]
 
-  HOST_DEVICE ActiveState(const QuantileFeatures<T>& a, bool backward)
-      : args(a), lanes((a.quantiles + kLanes - 1) / kLanes * kLanes), active(a.width) {
-    const int64_t packed = lanes * (a.inputs + (backward ? 3 : 2) * a.width);
-    memory.resize(packed + backward * a.outputs * (a.quantiles + lanes) + 64);
+  HOST_DEVICE ActiveState(const ImplicitQuantiles<T>& a, bool backward)
+      : args(a), lanes((a.fractions + kLanes - 1) / kLanes * kLanes), active(a.width) {
+    memory.resize(lanes * (a.inputs + 2 * a.width) + a.fractions * a.outputs +
+                  backward * lanes * (a.width + a.outputs) + 64);
     cosines = reinterpret_cast<T*>((reinterpret_cast<uintptr_t>(memory.data()) + 63) / 64 * 64);
     phi = cosines + lanes * a.inputs;
     joint = phi + lanes * a.width;
-    joint_grad = joint + lanes * a.width;
-    grad_columns = joint_grad + lanes * a.width;
-    grad_rows = grad_columns + lanes * a.outputs;
+    rows = joint + lanes * a.width;
+    columns = rows + a.fractions * a.outputs;
+    joint_grad = columns + lanes * a.outputs;
   }
 
   // Packs state s: its active columns, and phi and psi phi there.
@@ -66,7 +66,7 @@ struct ActiveState {
       active[count] = static_cast<int32_t>(k);
       count += is_active(psi[k]);
     }
-    transpose(args.cosines + s * args.quantiles * args.inputs, args.quantiles, args.inputs, cosines, lanes);
+    transpose(args.cosines + s * args.fractions * args.inputs, args.fractions, args.inputs, cosines, lanes);
     const Picked<const T> columns{args.phi_weight + run * args.inputs * width, 1, active.data()};
     const PhiSink<T> sink{phi, joint, lanes, args.phi_bias + run * width, psi, active.data()};
     product<S, T>(columns, width, args.inputs, Rows<const T>{cosines, lanes}, sink, count, lanes);

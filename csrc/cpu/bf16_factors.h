@@ -56,20 +56,20 @@ struct Bf16Memory {
   }
 };
 
-// The left factor [rows, depth], whose entry (i, j) is left[i stride + j step] and one of whose strides is 1, narrowed.
-HOST_DEVICE void narrow_left(const float* left, int64_t stride, int64_t step, int64_t rows, int64_t depth,
-                             const Bf16Memory& memory) {
+// The left factor [rows, depth], whose entry (i, j) is left[i stride + j step] and one of whose strides is 1, narrowed
+// `to` whole tiles; `pairs` is room for as many numbers.
+HOST_DEVICE void narrow_left(const float* left, int64_t stride, int64_t step, int64_t rows, int64_t depth, Bfloat16* to,
+                             uint32_t* pairs) {
   const int64_t whole = whole_tiles(depth);
   if (step == 1) {
-    for (int64_t i = 0; i < rows; ++i) narrow_row(left + i * stride, depth, memory.left + i * whole, whole);
+    for (int64_t i = 0; i < rows; ++i) narrow_row(left + i * stride, depth, to + i * whole, whole);
   } else {
     for (int64_t j = 0; j < whole; j += 2)
       narrow_pairs(left + j * step, j + 1 < depth ? left + (j + 1) * step : nullptr, j < depth ? rows : 0,
-                   memory.pairs + j / 2 * rows, rows);
-    transpose(reinterpret_cast<const float*>(memory.pairs), whole / 2, rows, reinterpret_cast<float*>(memory.left),
-              whole / 2);
+                   pairs + j / 2 * rows, rows);
+    transpose(reinterpret_cast<const float*>(pairs), whole / 2, rows, reinterpret_cast<float*>(to), whole / 2);
   }
-  std::fill(memory.left + rows * whole, memory.left + whole_tiles(rows) * whole, Bfloat16{});
+  std::fill(to + rows * whole, to + whole_tiles(rows) * whole, Bfloat16{});
 }
 
 }  // namespace pyslsac

@@ -48,7 +48,7 @@ HOST_DEVICE void bf16_by_columns(const float* left, int64_t stride, int64_t step
     }
     return;
   }
-  narrow_left(left, stride, step, rows, depth, memory);
+  narrow_left(left, stride, step, rows, depth, memory.left, memory.pairs);
   Bf16Unit unit;
   for (int64_t c = 0; c < columns; c += kTileSide) {
     const int64_t width = std::min(kTileSide, columns - c);
@@ -72,7 +72,7 @@ HOST_DEVICE void bf16_by_rows(const float* left, int64_t depth, const float* rig
     round_rows(left, depth, rows, depth, x), round_rows(right, depth, columns, depth, y);
     return by_rows<S>(Rows<const float>{x, depth}, depth, y, panel, sink, rows, columns);
   }
-  narrow_left(left, depth, 1, rows, depth, memory);
+  narrow_left(left, depth, 1, rows, depth, memory.left, memory.pairs);
   Bf16Unit unit;
   Bfloat16* const row = reinterpret_cast<Bfloat16*>(memory.pairs);
   for (int64_t c = 0; c < columns; c += kTileSide) {

@@ -1,6 +1,8 @@
 // Products of bfloat16 summed in float32, with matrix tiles or the instruction for them where the processor has these.
 #pragma once
 
+#include <algorithm>
+
 #include "bf16_tiles.h"
 #include "bf16_unit.h"
 #include "simd.h"
@@ -45,9 +47,13 @@ inline void bf16_product_fast(const Bfloat16* left, int64_t stride, const Bfloat
 #pragma GCC pop_options
 #endif
 
+struct Pair {
+  Bfloat16 one, two;
+};
+
 // out [rows, 32] = left [rows, depth] times one packed panel; depth is even.
-inline void bf16_product(Bf16Unit& unit, const Bfloat16* left, int64_t stride, const Bfloat16* packed, int64_t depth,
-                         float* out, int64_t out_stride, int64_t rows) {
+HOST_DEVICE void bf16_product(Bf16Unit& unit, const Bfloat16* left, int64_t stride, const Bfloat16* packed,
+                              int64_t depth, float* out, int64_t out_stride, int64_t rows) {
 #ifdef MATRIX_TILES
   if (depth % 32 == 0 && unit.tiles) {
     const int64_t done = tile_product(*unit.tiles, left, stride, packed, depth, out, out_stride, rows);
@@ -58,14 +64,21 @@ inline void bf16_product(Bf16Unit& unit, const Bfloat16* left, int64_t stride, c
   static const bool fast = __builtin_cpu_supports("avx512bf16");
   if (fast) return bf16_product_fast(left, stride, packed, depth, out, out_stride, rows);
 #endif
-  for (int64_t i = 0; i < rows; ++i) {
-    float sum[32] = {};
-    for (int64_t j = 0; j < depth; ++j) {
-      const float factor = widen(left[i * stride + j]);
-      const Bfloat16* row = packed + 32 * (j & ~1) + (j & 1);
-      for (int64_t c = 0; c < 32; ++c) sum[c] += factor * widen(row[2 * c]);
+  constexpr int64_t kRows = 4;
+  for (int64_t first = 0; first < rows; first += kRows) {
+    float sum[kRows][32] = {};
+    for (int64_t j = 0; j < depth; j += 2) {
+      const auto* const pairs = reinterpret_cast<const Pair*>(packed + 32 * j);
+      float x[32], y[32];
+      for (int64_t c = 0; c < 32; ++c) x[c] = widen(pairs[c].one), y[c] = widen(pairs[c].two);
+      UNROLL for (int64_t i = 0; i < kRows; ++i) {
+        const Bfloat16* const factor = left + std::min(first + i, rows - 1) * stride + j;
+        const float one = widen(factor[0]), two = widen(factor[1]);
+        for (int64_t c = 0; c < 32; ++c) sum[i][c] += one * x[c] + two * y[c];
+      }
     }
-    memcpy(out + i * out_stride, sum, sizeof sum);
+    for (int64_t i = 0; i < std::min(kRows, rows - first); ++i)
+      memcpy(out + (first + i) * out_stride, sum[i], sizeof sum[i]);
   }
 }
 

@@ -1,77 +1,92 @@
-// quantile_features in bfloat16 on the CPU: some states at a time, with all their columns.
+// implicit_quantiles in bfloat16 on the CPU: some states at a time, with all their columns. Here what both directions
+// do.
 #pragma once
 
-#include "bf16_panel.h"
-#include "dense_sinks.h"
-#include "scratch.h"
-#include "sinks.h"
-#include "slab.h"
+#include "bf16_product.h"
+#include "bf16_vector.h"
+#include "dense_room.h"
 
 namespace pyslsac {
 
-// Some states of one run, about kStateRows rows of quantiles, and room for what lies between their products.
 template <typename S>
 struct DenseStates {
-  static constexpr int64_t kStateRows = 256;
-  const QuantileFeatures<float>& a;
-  const int64_t most;                        // states at a time
-  float *phi, *joint, *grad, *panel, *bf16;  // [rows, K] twice, [rows, H], and for the products
+  using V = typename Lanes<S>::V;
+  using Bits = LanesOf<V, uint32_t>;
+  static constexpr int64_t kVector = Lanes<S>::kVector, kHalf = DenseRoom::kHalf;
+  const ImplicitQuantiles<float>& a;
+  const DenseRoom room;
+  int64_t packed = -1;  // the run whose layers are
+  Bf16Unit unit;
 
-  HOST_DEVICE explicit DenseStates(const QuantileFeatures<float>& args)
-      : a(args), most(std::max<int64_t>(1, kStateRows / std::max<int64_t>(1, args.quantiles))) {
-    const int64_t rows = most * a.quantiles, widest = std::max({a.width, a.outputs, a.inputs, rows});
-    const int64_t panels = 2 * widest * Lanes<S>::kPanel + widest;
-    phi = scratch(rows * (2 * a.width + a.outputs) + panels + Bf16Memory::size(widest, widest, widest));
-    joint = phi + rows * a.width, grad = joint + rows * a.width, panel = grad + rows * a.outputs;
-    bf16 = panel + panels;
-  }
+  HOST_DEVICE DenseStates(const ImplicitQuantiles<float>& args, bool backward) : a(args), room(args, backward) {}
 
-  HOST_DEVICE const float* cosines(int64_t s) const { return a.cosines + s * a.quantiles * a.inputs; }
-
-  HOST_DEVICE void visit(int64_t s, int64_t states, float* phi) const {
-    const int64_t run = s / a.batch;
-    const JointSink sink{
-        phi, joint, a.width, static_cast<uint32_t>(a.quantiles), a.phi_bias + run * a.width, a.psi + s * a.width};
-    bf16_by_columns<S>(cosines(s), a.inputs, 1, a.inputs, a.phi_weight + run * a.inputs * a.width, a.width, bf16, panel,
-                       sink, states * a.quantiles, a.width);
-  }
-
-  HOST_DEVICE void forward(int64_t s, int64_t states) const {
-    const int64_t run = s / a.batch;
-    visit(s, states, nullptr);
-    const Enter sink{a.features + s * a.quantiles * a.outputs, a.outputs, a.bias + run * a.outputs, true};
-    bf16_by_columns<S>(joint, a.width, 1, a.width, a.weight + run * a.width * a.outputs, a.outputs, bf16, panel, sink,
-                       states * a.quantiles, a.outputs);
-  }
-
-  // psi's gradient; the weights' are added to the slab.
-  HOST_DEVICE void backward(const QuantileFeaturesGrad<float>& args, int64_t s, int64_t states,
-                            const Slab<float>& slab) const {
-    const int64_t rows = states * a.quantiles, first = s * a.quantiles * a.outputs;
-    visit(s, states, phi);
-    for (int64_t i = 0; i < rows * a.outputs; ++i) grad[i] = relu_grad(a.features[first + i], args.grad[first + i]);
-    float* const psi_grad = args.psi + s * a.width;
-    std::fill(psi_grad, psi_grad + states * a.width, 0.0f);
-    const PhiGradSink sink{psi_grad,           phi, slab.phi_bias, a.width, static_cast<uint32_t>(a.quantiles),
-                           a.psi + s * a.width};
-    bf16_by_rows<S>(grad, a.outputs, a.weight + s / a.batch * a.width * a.outputs, bf16, panel, sink, rows, a.width);
-    for (int64_t i = 0; i < states * a.width; ++i) psi_grad[i] = is_active(a.psi[s * a.width + i]) ? psi_grad[i] : 0.0f;
-    if (!slab.weight) return;
-    for (int64_t i = 0; i < rows; ++i)
-      for (int64_t h = 0; h < a.outputs; ++h) slab.bias[h] += grad[i * a.outputs + h];
-    bf16_by_columns<S>(joint, 1, a.width, rows, grad, a.outputs, bf16, panel, Gather{slab.weight, a.outputs, true},
-                       a.width, a.outputs);
-    bf16_by_columns<S>(phi, 1, a.width, rows, cosines(s), a.inputs, bf16, panel,
-                       Gather{slab.phi_weight, a.inputs, true}, a.width, a.inputs);
-  }
-
-  // visitor(s, states) of states begin .. end - 1, of one run at a time.
-  template <typename Visitor>
-  HOST_DEVICE void each(int64_t begin, int64_t end, const Visitor& visitor) const {
-    for (int64_t s = begin, states; s < end; s += states) {
-      states = std::min({most, end - s, a.batch - s % a.batch});
-      visitor(s, states);
+  // pass(s, count, more ...) of states begin .. end - 1, of one run at a time, after pass.pack(run).
+  template <typename Pass, typename... More>
+  HOST_DEVICE void each(int64_t begin, int64_t end, Pass& pass, const More&... more) {
+    for (int64_t s = begin, count; s < end; s += count) {
+      if (packed != s / a.batch) pass.pack(packed = s / a.batch);
+      count = std::min({room.states, end - s, a.batch - s % a.batch});
+      pass(s, count, more...);
     }
+  }
+
+  HOST_DEVICE static void pad(const float* from, int64_t count, float* to, int64_t whole) {
+    std::copy(from, from + count, to), std::fill(to + count, to + whole, 0.0f);
+  }
+
+  HOST_DEVICE void pack_phi(int64_t run) {
+    const float* const w1 = a.phi_weight + run * a.inputs * a.width;
+    narrow_left(w1, 1, a.width, a.width, a.inputs, room.phi_weight, room.pairs);
+    pad(a.phi_bias + run * a.width, a.width, room.phi_bias, room.width);
+  }
+
+  // each(i, c, x, y): the sums of rows i and i + 1, of the 32 columns from c on.
+  template <typename Each>
+  HOST_DEVICE void multiply(const Bfloat16* left, int64_t rows, int64_t depth, const uint32_t* right, int64_t columns,
+                            const Each& each) {
+    float* const sum = room.sum;
+    for (int64_t c = 0; c < columns; c += kTileSide, right += depth / 2 * kTileSide)
+      for (int64_t first = 0; first < rows; first += kSumRows) {
+        const int64_t count = std::min(kSumRows, rows - first);
+        bf16_product(unit, left + first * depth, depth, reinterpret_cast<const Bfloat16*>(right), depth, sum, kTileSide,
+                     count);
+        for (int64_t i = 0; i < count; i += 2) each(first + i, c, sum + i * kTileSide, sum + (i + 1) * kTileSide);
+      }
+  }
+
+  // The cosines that column c of states s .. s + count - 1 is made of; null beyond these.
+  HOST_DEVICE const float* cosine_row(int64_t s, int64_t count, int64_t c) const {
+    const int64_t t = c / room.lanes, n = c % room.lanes;
+    return t < count && n < a.fractions ? a.cosines + ((s + t) * a.fractions + n) * a.inputs : nullptr;
+  }
+
+  // each(k, c, x, y, psi): phi of units k and k + 1 in the columns of a vector from c on, all of one state, and its
+  // psi.
+  template <typename Each>
+  HOST_DEVICE void visit(int64_t s, int64_t count, const Each& each) {
+    const DenseRoom r = room;
+    for (int64_t t = 0; t < r.states; ++t) {
+      float* const psi = r.psi + t * r.width;
+      pad(a.psi + (s + t) * a.width, t < count ? a.width : 0, psi, r.width);
+      for (int64_t k = 0; k < r.width; ++k) psi[k] = relu(psi[k]);
+    }
+    Bfloat16* const rows = reinterpret_cast<Bfloat16*>(r.pairs);
+    for (int64_t c = 0; c < r.columns; c += kTileSide) {
+      for (int64_t i = 0; i < kTileSide; ++i) {
+        const float* const from = cosine_row(s, count, c + i);
+        narrow_row(from, from ? a.inputs : 0, rows + i * r.inputs, r.inputs);
+      }
+      transpose(reinterpret_cast<const float*>(rows), kTileSide, r.inputs / 2,
+                reinterpret_cast<float*>(r.cosines + c * r.inputs / 2), kTileSide);
+    }
+    multiply(
+        r.phi_weight, r.width, r.inputs, r.cosines,
+        r.columns, [&](int64_t k, int64_t c, const float* x, const float* y) __attribute__((always_inline)) {
+          for (int64_t j = 0; j < kTileSide; j += kVector) {
+            const float* const psi = r.psi + (c + j) / r.lanes * r.width + k;
+            each(k, c + j, relu(load<V>(x + j) + r.phi_bias[k]), relu(load<V>(y + j) + r.phi_bias[k + 1]), psi);
+          }
+        });
   }
 };
 

@@ -84,19 +84,18 @@ HOST_DEVICE void scaled(float factor, const float* x, int64_t count, const Sink&
 }
 
 // sum_i x_i y_i
-template <typename S>
-HOST_DEVICE float inner(const float* x, const float* y, int64_t count) {
-  using V = typename Lanes<S>::V;
-  constexpr int64_t kVector = Lanes<S>::kVector;
+template <typename S, typename T>
+HOST_DEVICE T inner(const T* x, const T* y, int64_t count) {
+  using V = typename VectorOf<T, S::kBytes>::type;
+  constexpr int64_t kVector = S::kBytes / sizeof(T);
   V sum[2] = {};
   int64_t i = 0;
   for (; i + 2 * kVector <= count; i += 2 * kVector)
     UNROLL for (int v = 0; v < 2; ++v) sum[v] += load<V>(x + i + v * kVector) * load<V>(y + i + v * kVector);
   sum[0] += sum[1];
-  float total = 0;
-  UNROLL for (int lane = 0; lane < kVector; ++lane) total += sum[0][lane];
-  for (; i < count; ++i) total += x[i] * y[i];
-  return total;
+  T all = total(sum[0]);
+  for (; i < count; ++i) all += x[i] * y[i];
+  return all;
 }
 
 }  // namespace pyslsac

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstring>
+#include <type_traits>
 
 #include "../platform.h"
 
@@ -46,6 +47,19 @@ HOST_DEVICE V load(const T* from) {
 template <typename V, typename T>
 HOST_DEVICE void store(T* to, V v) {
   memcpy(to, &v, sizeof v);
+}
+
+// The sum of the lanes, half onto half.
+template <typename V>
+HOST_DEVICE auto total(V x) {
+  if constexpr (sizeof(V) / sizeof x[0] == 2) {
+    return x[0] + x[1];
+  } else {
+    using Half = typename VectorOf<std::remove_reference_t<decltype(x[0])>, sizeof(V) / 2>::type;
+    Half half[2];
+    memcpy(half, &x, sizeof half);
+    return total(half[0] + half[1]);
+  }
 }
 
 // Rows `stride` apart, in order or picked by index.

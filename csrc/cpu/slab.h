@@ -1,9 +1,9 @@
-// The parts in which quantile_features sums the gradients of its weights on the CPU.
+// The parts in which implicit_quantiles sums the gradients of its weights on the CPU.
 #pragma once
 
 #include <algorithm>
 
-#include "../quantile_features.h"
+#include "../implicit_quantiles.h"
 
 namespace pyslsac {
 
@@ -12,8 +12,8 @@ template <typename T>
 struct Slab {
   T *weight = nullptr, *phi_weight = nullptr, *phi_bias = nullptr, *bias = nullptr;
   Slab() = default;
-  static int64_t size(const QuantileFeatures<T>& a) { return a.width * (a.outputs + a.inputs + 1) + a.outputs; }
-  Slab(const QuantileFeatures<T>& a, T* data)
+  static int64_t size(const ImplicitQuantiles<T>& a) { return a.width * (a.outputs + a.inputs + 1) + a.outputs; }
+  Slab(const ImplicitQuantiles<T>& a, T* data)
       : weight(data),
         phi_weight(weight + a.width * a.outputs),
         phi_bias(phi_weight + a.width * a.inputs),
@@ -22,8 +22,8 @@ struct Slab {
 
 // visitor(first, last, slab) of the states of slabs begin .. end - 1, which start as zeros; of none without weights.
 template <typename T, typename Visitor>
-HOST_DEVICE void each_slab(const QuantileFeaturesGrad<T>& args, int64_t begin, int64_t end, const Visitor& visitor) {
-  const QuantileFeatures<T>& a = args.forward;
+HOST_DEVICE void each_slab(const ImplicitQuantilesGrad<T>& args, int64_t begin, int64_t end, const Visitor& visitor) {
+  const ImplicitQuantiles<T>& a = args.forward;
   for (int64_t unit = begin; unit < end; ++unit) {
     const int64_t run = unit / cpu::kSlabs, part = unit % cpu::kSlabs, size = Slab<T>::size(a);
     const Slab<T> slab = args.weights ? Slab<T>(a, args.scratch + unit * size) : Slab<T>();

@@ -40,9 +40,7 @@ class QuantileNetwork(nn.Module):
 
     def forward(self, obs: Tensor, action: Tensor, tau: Tensor) -> Tensor:
         """Quantiles [R, B, N] at the fractions `tau` [R, B, N]."""
-        runs, batch, count = tau.shape
         psi = self.psi(action, given=obs)  # [R, B, width]
-        cosines = torch.cos((math.pi * tau).unsqueeze(-1) * self.frequencies)  # [R, B, N, cosines]
-        layers = self.phi.weight, self.phi.bias, self.hidden.weight, self.hidden.bias
-        features = ops.quantile_features(psi, cosines, *layers, bf16=self.hidden.bf16).flatten(1, 2)  # [R, B N, width]
-        return self.head(features).reshape(runs, batch, count)
+        cosines = ((math.pi * tau).unsqueeze(-1) * self.frequencies).cos_()  # [R, B, N, cosines]
+        layers = self.phi.weight, self.phi.bias, self.hidden.weight, self.hidden.bias, self.head.weight.squeeze(2)
+        return ops.implicit_quantiles(psi, cosines, *layers, bf16=self.hidden.bf16) + self.head.bias.unsqueeze(2)

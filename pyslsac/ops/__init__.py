@@ -4,12 +4,12 @@ from pyslsac.ops._library import backend
 from pyslsac.ops.adam import adam_
 from pyslsac.ops.asgld import asgld_
 from pyslsac.ops.estep_dual import estep_dual
+from pyslsac.ops.implicit_quantiles import implicit_quantiles
 from pyslsac.ops.langevin_chain import Chain, QGroup, action_grad, langevin_chain
 from pyslsac.ops.langevin_step import langevin_step, langevin_step_
 from pyslsac.ops.perceptron import perceptron
 from pyslsac.ops.philox_integers import philox_integers
 from pyslsac.ops.philox_normal import philox_normal
-from pyslsac.ops.quantile_features import quantile_features
 from pyslsac.ops.quantile_huber import quantile_huber
 from pyslsac.ops.tanh_normal import tanh_normal
 
@@ -21,13 +21,13 @@ __all__ = [
     "asgld_",
     "backend",
     "estep_dual",
+    "implicit_quantiles",
     "langevin_chain",
     "langevin_step",
     "langevin_step_",
     "perceptron",
     "philox_integers",
     "philox_normal",
-    "quantile_features",
     "quantile_huber",
     "tanh_normal",
 ]

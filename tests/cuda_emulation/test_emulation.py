@@ -10,9 +10,9 @@ from tests.cuda_emulation.emulation import Change, KernelFault, build, compiler
 FOUND_BY_NUMBERS = "not (equal|close)|assert"
 PLANTED: dict[str, tuple[str, str, Change]] = {  # kernel, what is said of it, the change
     "missing barrier": (
-        "quantile_features",
+        "implicit_quantiles",
         r"race|nobody has written",
-        ("csrc/cuda/quantile_features.cu", "] = value;\n          __syncthreads();\n", "] = value;\n"),
+        ("csrc/cuda/implicit_quantiles.cu", "] = value;\n          __syncthreads();\n", "] = value;\n"),
     ),
     "overlapping tiles of two blocks": (
         "philox_normal",
@@ -20,9 +20,9 @@ PLANTED: dict[str, tuple[str, str, Change]] = {  # kernel, what is said of it, t
         ("csrc/cuda/philox_normal.cu", "(blockIdx.x) * kThreads", "(blockIdx.x) * (kThreads - 1)"),
     ),
     "overlapping cells of shared memory": (
-        "quantile_features",
+        "implicit_quantiles",
         r"race: .* of shared memory",
-        ("csrc/cuda/quantile_features.cu", "[threadIdx.x % kQuantiles] = value", "[threadIdx.x % 7] = value"),
+        ("csrc/cuda/implicit_quantiles.cu", "[threadIdx.x % kQuantiles] = value", "[threadIdx.x % 7] = value"),
     ),
     "wrong lane mask": (
         "quantile_huber",
@@ -44,9 +44,9 @@ PLANTED: dict[str, tuple[str, str, Change]] = {  # kernel, what is said of it, t
         ),
     ),
     "scratch that was not written": (
-        "quantile_features",
+        "implicit_quantiles",
         r"which nobody has written",
-        ("csrc/cuda/quantile_features.cu", "|| lane != 0) continue;", "|| lane != 0 || n == 5) continue;"),
+        ("csrc/cuda/implicit_quantiles.cu", "|| lane != 0) continue;", "|| lane != 0 || n == 5) continue;"),
     ),
     "transposed fragment": (
         "tile_product",
@@ -54,9 +54,9 @@ PLANTED: dict[str, tuple[str, str, Change]] = {  # kernel, what is said of it, t
         ("tests/cuda_emulation/tile_product.cu", "load_matrix_transposed(b,", "load_matrix(b,"),
     ),
     "wrong edge predicate": (
-        "quantile_features",
+        "implicit_quantiles",
         r"outside every buffer",
-        ("csrc/cuda/quantile_features.cu", "active && n < args.quantiles", "active && n <= args.quantiles"),
+        ("csrc/cuda/implicit_quantiles.cu", "active && n < args.fractions", "active && n <= args.fractions"),
     ),
     "lanes that leave before a shuffle": (
         "quantile_huber",
@@ -68,10 +68,10 @@ PLANTED: dict[str, tuple[str, str, Change]] = {  # kernel, what is said of it, t
         ),
     ),
     "barrier in a branch": (
-        "quantile_features",
+        "implicit_quantiles",
         r"waits in __syncthreads .*, but thread",
         (
-            "csrc/cuda/quantile_features.cu",
+            "csrc/cuda/implicit_quantiles.cu",
             "          __syncthreads();\n          const int count",
             "          if (h < args.outputs) __syncthreads();\n          const int count",
         ),

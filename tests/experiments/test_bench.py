@@ -42,13 +42,13 @@ def test_cases_have_names_counts_and_rivals_that_run(op):
         assert all(bench.works(name, call) for name, call in case.rivals.items())
 
 
-@pytest.mark.parametrize("op", ["quantile_huber", "quantile_features", "perceptron"])
+@pytest.mark.parametrize("op", ["quantile_huber", "implicit_quantiles", "perceptron"])
 def test_rivals_compute_what_ours_does(op):
     for case in bench.cases_of([op])[op](CPU, True):
         tolerance = 0.05 if "bfloat16" in case.name else 1e-4
         ours, *theirs = (call() for call in case.rivals.values())
         for other in theirs:
-            if op == "quantile_features" and len(ours) > 1:
+            if op == "implicit_quantiles" and len(ours) > 1:
                 other[1][ours[1] == 0] = 0  # by psi, where it is zero: the ReLU before it would stop that gradient
             if op == "perceptron" and len(other) > len(ours):  # network by network, weights as nn.Linear has them
                 params = [torch.stack(other[1 + k :: 6]) for k in range(6)]

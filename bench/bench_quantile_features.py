@@ -1,6 +1,0 @@
-"""`pyslsac bench quantile_features`, kept in bench/results/<device>.json."""
-
-from _timing import main
-
-if __name__ == "__main__":
-    main("quantile_features")
