@@ -8,6 +8,8 @@
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
 
+#include "flush.h"
+
 #ifdef PYSLSAC_CUDA
 #include <cuda_runtime_api.h>
 #define PYSLSAC_KEY CUDA
@@ -36,13 +38,16 @@ void launch(void (*kernel)(const Args&, void*), const Args& args, const torch::s
   STD_CUDA_KERNEL_LAUNCH_CHECK();
 }
 #else
-namespace backend = cpu;
+namespace backend = cpu;  // where denormal numbers are zero
 
 template <typename Args>
 void launch(void (*kernel)(const Args&, int64_t, int64_t), const Args& args, const torch::stable::Tensor&,
             int64_t count, int64_t grain) {
   if (count == 0) return;
-  torch::stable::parallel_for(0, count, grain, [&](int64_t begin, int64_t end) { kernel(args, begin, end); });
+  torch::stable::parallel_for(0, count, grain, [&](int64_t begin, int64_t end) {
+    const Flush flush;
+    kernel(args, begin, end);
+  });
 }
 #endif
 

@@ -1,6 +1,7 @@
 """The registry: which implementation runs, the warning when there is no core, and the build facts."""
 
 import os
+import platform
 import subprocess
 import sys
 import warnings
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pyslsac.ops import _library, backend, philox_normal
+from pyslsac.ops import _library, adam_, backend, philox_normal
 
 ROOT = Path(__file__).parents[2]
 
@@ -17,6 +18,16 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.skipif(_library.MISSING["cpu"] is not None, reason="the compiled core is not built")
 def test_compiled_twins_run_on_the_cpu() -> None:
     assert {name: backend(name, "cpu") for name in _library.OPS} == dict.fromkeys(_library.OPS, "compiled")
+
+
+@pytest.mark.skipif(_library.MISSING["cpu"] is not None, reason="the compiled core is not built")
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="elsewhere denormal numbers cost nothing")
+def test_denormal_numbers_are_zero_in_compiled_ops_and_nowhere_else() -> None:
+    """The first moment of a unit without gradients would be denormal after 850 steps of Adam, and stay so."""
+    param, grad, moment, square = (torch.full((100_000,), x) for x in (1.0, 0.0, 1e-39, 0.0))
+    adam_([param], [grad], [moment], [square], [torch.zeros(())], lr=0.1)
+    assert not moment.any()
+    assert (torch.full((100_000,), 1e-38) * 0.1 > 0).all()
 
 
 def test_backend_knows_stems_and_refuses_others() -> None:
