@@ -1,5 +1,6 @@
 #include "../perceptron.h"
 
+#include <numeric>
 #include <type_traits>
 
 #include "activate.h"
@@ -120,13 +121,15 @@ HOST_DEVICE int64_t parts(const Perceptron& a, int l) {
 template <typename S, bool kBf16>
 HOST_DEVICE void weights(const Perceptron& a, int64_t begin, int64_t end) {
   const int64_t units = cpu::perceptron_columns(a), depth = std::min(a.batch, cpu::kPerceptronBatch);
+  int64_t spread = units / 2 + 1;  // neighbours are of different layers: threads, which take neighbours, of all
+  while (std::gcd(spread, units) > 1) ++spread;
   int64_t rows = cpu::kBf16Columns;
   for (int l = 0; l < a.layers; ++l) rows = std::max(rows, a.layer[l].inputs);
   const int64_t size = (depth + rows) * Lanes<S>::kPanel;
   float* const panel = scratch(size + (kBf16 ? Bf16Memory::size(rows, depth, cpu::kBf16Columns) : 0));
   for (int64_t unit = begin; unit < end; ++unit) {
     const int64_t g = unit / units;
-    int64_t part = unit % units;
+    int64_t part = unit % units * spread % units;
     int l = 0;
     for (; part >= parts(a, l); ++l) part -= parts(a, l);
     const PerceptronLayer& layer = a.layer[l];
