@@ -68,7 +68,7 @@ struct DenseBackward : DenseStates<S> {
   // From the features' argument to psi, and to phi's argument.
   HOST_DEVICE void leave(bool weights) {
     const DenseRoom r = this->room;
-    std::fill(r.psi_grad, r.psi_grad + r.states * r.width, 0.0f);
+    std::fill(r.psi_grad, r.psi_grad + r.places * r.width, 0.0f);
     std::fill(r.phi_bias_grad, r.phi_bias_grad + r.width * kVector, 0.0f);
     const auto half_row = [=](int64_t k, int64_t c, const float* sum) __attribute__((always_inline)) {
       const int64_t state = c / r.lanes * r.width + k;

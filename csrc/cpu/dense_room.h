@@ -17,11 +17,12 @@ namespace pyslsac {
 struct DenseRoom {
   static constexpr int64_t kColumns = 256, kHalf = kTileSide / 2, kMostLanes = 16;
 
-  int64_t lanes, states, columns;  // of a state; at a time, and all their columns
+  int64_t lanes, states, columns;  // of a state; at a time, and all their columns, to whole tiles
+  int64_t places;                  // for states in the columns; one that is cut short is empty
   int64_t inputs, width, outputs;  // C, K and H as whole tiles
   Bfloat16 *phi_weight, *weight;   // left, by units: W1 [K, C], and W2 [H, K] forward, [K, H] backward
   uint32_t *cosines, *bits;        // right, [C, columns]; [H / 32, columns], of the active features
-  float *psi, *phi_bias, *sum;     // [states, K], [K]; of a product, [kSumRows, 32]
+  float *psi, *phi_bias, *sum;     // [places, K], [K]; of a product, [kSumRows, 32]
   uint32_t *pairs;                 // of a factor before its axes are swapped
   // Forward
   uint32_t *joint;             // right, [K, columns]
@@ -30,13 +31,14 @@ struct DenseRoom {
   uint32_t *spread, *spread_columns,
       *cosine_columns;               // right, of what is active [H, columns], [columns, H]; [columns, C]
   Bfloat16 *joint_grad, *phi_grad;   // left, [K, columns]
-  float *phi, *psi_grad, *grad;      // [K, columns], [states, K], [columns]
+  float *phi, *psi_grad, *grad;      // [K, columns], [places, K], [columns]
   float *phi_bias_grad, *bias_grad;  // [K, lanes of a vector], [H]
 
   HOST_DEVICE DenseRoom(const ImplicitQuantiles<float> &a, bool backward)
       : lanes((a.fractions + kHalf - 1) / kHalf * kHalf),
         states(std::max<int64_t>(1, kColumns / std::max(kHalf, lanes))),
         columns(whole_tiles(states * lanes)),
+        places(lanes ? (columns + lanes - 1) / lanes : states),
         inputs(whole_tiles(a.inputs)),
         width(whole_tiles(a.width)),
         outputs(whole_tiles(a.outputs)) {
@@ -53,13 +55,13 @@ struct DenseRoom {
       used += (count * static_cast<int64_t>(sizeof *place) + 63) / 64 * 16;
     };
     take(phi_weight, width * inputs), take(weight, outputs * width), take(cosines, inputs * columns / 2);
-    take(bits, outputs / 32 * columns), take(psi, states * width), take(phi_bias, width);
+    take(bits, outputs / 32 * columns), take(psi, places * width), take(phi_bias, width);
     take(sum, kSumRows * kTileSide);
     take(pairs, std::max({inputs * width, width * outputs, kTileSide * inputs}) / 2);
     if (backward) {
       take(spread, outputs * columns / 2), take(spread_columns, columns * outputs / 2);
       take(cosine_columns, columns * inputs / 2), take(joint_grad, width * columns), take(phi_grad, width * columns);
-      take(phi, width * columns), take(psi_grad, states * width), take(grad, columns);
+      take(phi, width * columns), take(psi_grad, places * width), take(grad, columns);
       take(phi_bias_grad, width * kMostLanes), take(bias_grad, outputs);
     } else {
       take(joint, width * columns / 2), take(bias, outputs), take(head, outputs), take(value, columns);

@@ -65,7 +65,7 @@ struct DenseStates {
   template <typename Each>
   HOST_DEVICE void visit(int64_t s, int64_t count, const Each& each) {
     const DenseRoom r = room;
-    for (int64_t t = 0; t < r.states; ++t) {
+    for (int64_t t = 0; t < r.places; ++t) {
       float* const psi = r.psi + t * r.width;
       pad(a.psi + (s + t) * a.width, t < count ? a.width : 0, psi, r.width);
       for (int64_t k = 0; k < r.width; ++k) psi[k] = relu(psi[k]);

@@ -14,6 +14,7 @@ from tests.ops.test_implicit_quantiles import (
     case,
     cut,
     devices,
+    learning,
     passes,
     same_on_any_threads,
     value_and_grads,
@@ -82,6 +83,16 @@ def test_entries_not_above_zero_count_as_zero(device):
     clipped = value_and_grads(CALL, args)
     args[0][args[0] == 0] = -3.0
     assert all(map(torch.equal, value_and_grads(CALL, args), clipped))
+
+
+@pytest.mark.parametrize("fractions", [33, 40, 300])  # whose columns, and their tiles, end in different places
+def test_what_lay_in_memory_before_does_not_matter(fractions):
+    args = case(7, fractions, 7, 33, 40, dtype=torch.float32)
+    wanted = value_and_grads(CALL, args)
+    more = case(7, fractions + -fractions % 16, 7, 33, 40, dtype=torch.float32)  # in the same place, and full
+    quantiles = CALL(*learning([x.fill_(torch.nan) for x in more]))
+    quantiles.backward(torch.full_like(quantiles, torch.nan))
+    assert all(map(torch.equal, value_and_grads(CALL, args), wanted))
 
 
 def test_threads_do_not_change_bits():
