@@ -141,6 +141,7 @@ JUSTIFIED: dict[str, tuple[int, str]] = {  # file: (lines it may have, why it is
     "csrc/cuda/implicit_quantiles.cu": (220, "three kernels: forward, backward by state, and by weight"),
     "pyslsac/agents/base.py": (265, "what all agents share, and beside it what the on-policy ones among them do"),
     "pyslsac/agents/sl_sac.py": (255, "the main algorithm, with every option of the paper's experiments"),
+    "pyslsac/train/session.py": (205, "all that surrounds the loop, in the order in which it comes"),
     "pyslsac/optim/asgld.py": (175, "the whole contract of a torch optimizer is one class"),
 }
 

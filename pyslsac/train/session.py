@@ -13,6 +13,7 @@ import torch
 
 from pyslsac.agents import map_runs, stack_runs
 from pyslsac.envs import VectorEnv, WorkerError
+from pyslsac.train import heap
 from pyslsac.train.checkpoint import Checkpoints
 from pyslsac.train.display import Display
 from pyslsac.train.errors import CheckpointError, Interrupted, TrainingFailed
@@ -103,6 +104,7 @@ class Session:
             for place, run in enumerate(self.files):
                 run.write_row({name: column[place].item() for name, column in values.items()})
             self.display.epoch(loop.env_steps, loop.seeds, values)
+            heap.trim()
         goes_on = self.on_epoch is None or self.on_epoch(values) is not False
         if final or not goes_on or self.epoch % settings.checkpoint_every == 0:
             self.save()
