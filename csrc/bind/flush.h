@@ -7,8 +7,8 @@
 
 namespace pyslsac {
 
-// While this lives they are zero in this thread, as they are in CUDA's kernels (--ftz). On x86 each costs a hundred
-// cycles, and an optimizer meets them by the thousand: the moments of a unit without gradients halve every few steps.
+// While this lives they are zero in this thread, as they are in CUDA's kernels (--ftz). On x86 they are
+// slow, and an optimizer meets them by the thousand: the moments of a unit without gradients halve every few steps.
 class Flush {
 #ifdef __SSE2__
   static constexpr unsigned kResults = 0x8000, kOperands = 0x0040;
