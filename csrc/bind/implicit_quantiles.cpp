@@ -57,8 +57,7 @@ Two forward(const Tensor& psi, const Tensor& cosines, const Tensor& phi_weight, 
             const Tensor& weight, const Tensor& bias, const Tensor& head, bool keep, bool bf16) {
   auto args = arguments<T>("implicit_quantiles", psi, cosines, phi_weight, phi_bias, weight, &bias, &head, bf16);
   Tensor quantiles = room(psi, {args.runs, args.batch, args.fractions});
-  Tensor active = torch::stable::new_empty(psi, {args.runs, args.batch, args.fractions, keep ? words(args.outputs) : 0},
-                                           ScalarType::Int);
+  Tensor active = room(psi, {args.runs, args.batch, args.fractions, keep ? words(args.outputs) : 0}, ScalarType::Int);
   args.quantiles = static_cast<T*>(quantiles.mutable_data_ptr());
   args.active = keep ? static_cast<uint32_t*>(active.mutable_data_ptr()) : nullptr;
   launch<ImplicitQuantiles<T>>(backend::implicit_quantiles, args, psi, args.runs * args.batch, grain(args, 1));
