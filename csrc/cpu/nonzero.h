@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "simd.h"
+#include "four.h"
 
 namespace pyslsac {
 
@@ -13,7 +13,7 @@ namespace pyslsac {
 // A NaN is not zero.
 template <typename S>
 struct Nonzero {
-  static constexpr int kRows = S::kRows;
+  static constexpr int kRows = S::kRows, kLanes = (kRows + 3) / 4 * 4;
   const float* data;
   int64_t depth;
   float* value;             // [tiles, depth, kRows], of each tile its first `count` columns; the last row repeats
@@ -24,7 +24,7 @@ struct Nonzero {
   HOST_DEVICE const float* operator[](int64_t i) const { return data + i * depth; }
 
   HOST_DEVICE static int64_t size(int64_t rows, int64_t depth) {
-    return (rows / kRows + 1) * (depth * (kRows + 1) + 1) + depth + rows;
+    return (rows / kRows + 1) * (depth * (kRows + 1) + 1) + depth + rows + (depth + 1) * kLanes;
   }
 
   // The bits of a column's elements in tile t together, without their signs: 0 where all are zero.
@@ -50,9 +50,22 @@ struct Nonzero {
     return zero > depth / 2;  // an eighth
   }
 
+  // to [depth, kLanes] <- the rows of a tile with the axes swapped
+  HOST_DEVICE static void transpose_tile(const float* const (&row)[kRows], int64_t depth, float* to) {
+    int64_t j = 0;
+    for (; j + 4 <= depth; j += 4) UNROLL for (int i = 0; i < kRows; i += 4) {
+        const int last = kRows - 1;
+        transpose_four(row[i] + j, row[std::min(i + 1, last)] + j, row[std::min(i + 2, last)] + j,
+                       row[std::min(i + 3, last)] + j, to + j * kLanes + i, kLanes);
+      }
+    for (; j < depth; ++j) UNROLL for (int i = 0; i < kRows; ++i) to[j * kLanes + i] = row[i][j];
+  }
+
   HOST_DEVICE static Nonzero find(const float* data, int64_t rows, int64_t depth, float* memory) {
+    using Column = typename VectorOf<float, kLanes * sizeof(float)>::type;
     const int64_t tiles = (rows + kRows - 1) / kRows;
-    uint32_t* const place = reinterpret_cast<uint32_t*>(memory + tiles * depth * kRows);
+    float* const columns = memory + tiles * depth * kRows + kLanes;  // a column's store may reach past the last tile
+    uint32_t* const place = reinterpret_cast<uint32_t*>(columns + depth * kLanes);
     uint32_t *const count = place + tiles * depth, *const any = count + tiles;
     Nonzero found{data, depth, memory, place, count, any + depth, 0};
     for (int64_t i = 0, last = rows; i < rows; ++i) {
@@ -64,13 +77,13 @@ struct Nonzero {
       const float* row[kRows];
       UNROLL for (int i = 0; i < kRows; ++i) row[i] = found[found.order[std::min(t * kRows + i, found.live - 1)]];
       gather(row, depth, any);
+      transpose_tile(row, depth, columns);
       float* to = found.value + t * depth * kRows;
+      uint32_t* const at = place + t * depth;
       uint32_t kept = 0;
-      for (int64_t j = 0; j < depth; ++j) {
-        if (!any[j]) continue;
-        UNROLL for (int i = 0; i < kRows; ++i) to[i] = row[i][j];
-        place[t * depth + kept++] = static_cast<uint32_t>(j * Lanes<S>::kPanel);
-        to += kRows;
+      for (int64_t j = 0; j < depth; ++j) {  // without branches: what is not kept, the next one covers
+        store(to, load<Column>(columns + j * kLanes)), at[kept] = static_cast<uint32_t>(j * Lanes<S>::kPanel);
+        kept += any[j] != 0, to += any[j] ? kRows : 0;
       }
       count[t] = kept;
     }
