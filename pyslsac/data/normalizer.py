@@ -27,8 +27,10 @@ class RunningNormalizer:
     ) -> None:
         self.min_std, self.clip = min_std, clip
         self.mean = torch.zeros(runs, *size, dtype=torch.float64, device=device)
-        self.count = torch.zeros((), dtype=torch.float64, device=device)
         self.square_sum = torch.zeros_like(self.mean)  # of deviations from the mean
+        self.std = torch.zeros_like(self.mean)
+        self.count = 0
+        self.any = torch.zeros((), dtype=torch.bool, device=device)  # is anything taken in? Here a graph sees it
 
     def __call__(self, x: Tensor) -> Tensor:
         """Take in and normalise x."""
@@ -38,23 +40,28 @@ class RunningNormalizer:
     def take(self, x: Tensor) -> None:
         """Take in x [R, n, *size] (Chan's parallel update of the moments)."""
         values, fresh = x.to(self.mean), x.shape[1]
-        total = self.count + fresh
-        mean = values.mean(1)
+        share, mean = fresh / (self.count + fresh), values.mean(1)
         shift = mean - self.mean
-        self.square_sum += (values - mean.unsqueeze(1)).square().sum(1) + shift.square() * self.count * fresh / total
-        self.mean += shift * fresh / total
-        self.count.copy_(total)
+        self.square_sum.addcmul_(shift, shift, value=self.count * share)
+        if fresh > 1:
+            self.square_sum += (values - mean.unsqueeze(1)).square().sum(1)
+        self.mean.add_(shift, alpha=share)
+        self._counted(self.count + fresh)
+
+    def _counted(self, count: int) -> None:
+        self.count = count
+        torch.div(self.square_sum, max(count - 1, 1), out=self.std).sqrt_().clamp_(min=self.min_std)
+        self.any.fill_(count > 0)
 
     def normalize(self, x: Tensor) -> Tensor:
         """x [R, B, *size] in units of what has been taken in; x as it is before that."""
-        std = (self.square_sum / (self.count - 1).clamp(min=1)).sqrt().clamp(min=self.min_std)
-        scaled = ((x.to(self.mean) - self.mean.unsqueeze(1)) / std.unsqueeze(1)).clamp(-self.clip, self.clip)
-        return torch.where(self.count > 0, scaled.to(x), x)
+        scaled = (x.to(self.mean) - self.mean.unsqueeze(1)).div_(self.std.unsqueeze(1)).clamp_(-self.clip, self.clip)
+        return torch.where(self.any, scaled.to(x), x)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"count": int(self.count), "mean": self.mean.clone(), "square_sum": self.square_sum.clone()}
+        return {"count": self.count, "mean": self.mean.clone(), "square_sum": self.square_sum.clone()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.count.fill_(state["count"])
         self.mean.copy_(state["mean"])
         self.square_sum.copy_(state["square_sum"])
+        self._counted(state["count"])

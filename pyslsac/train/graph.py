@@ -163,8 +163,7 @@ def traced(graph: Graph, given: Given, times: int) -> tuple[Replay, Metrics]:
     run, names = recorded(update, tensors_of(given), graph.read), list(metrics)
 
     def replay(given: Given) -> Metrics:
-        with torch.no_grad():
-            values = run(*tensors_of(given))
+        values = run(*tensors_of(given))
         for parameter, grad in zip(learned, values[len(names) :], strict=True):
             parameter.grad = grad  # where an update leaves it
         agent.counters["updates"] += 1

@@ -59,7 +59,7 @@ class OffPolicy:
             obs = self._live(self.obs)  # [R, n, S]
             self.agent.observe(self._tensor(obs))
             self.action = self._act(obs)
-            self.venv.step_async(self._all(np.nan_to_num(self.action)))  # a failed run must not break its environment
+            self.venv.step_async(self._all(self.action))
         if not self.faithful:
             self._update(self.env_steps)
         with self.clock.time("Time/Wait"):
@@ -125,12 +125,16 @@ class OffPolicy:
 
     def _live(self, values: np.ndarray) -> np.ndarray:
         """[R0 n, ...] of every environment -> [R, n, ...] of the runs that still train."""
-        return values.reshape(self.started, self.num_envs, *values.shape[1:])[self.places]
+        values = values.reshape(self.started, self.num_envs, *values.shape[1:])
+        return values if len(self.places) == self.started else values[self.places]
 
     def _all(self, action: np.ndarray) -> np.ndarray:
-        """[R, n, A] of the runs that still train -> [R0 n, A]; a dropped run's environments get zeros."""
+        """[R, n, A] of the runs that still train -> [R0 n, A]; a dropped run's environments get zeros.
+
+        Numbers that are not finite become ones that are: a failed run must not break its environment.
+        """
         full = np.zeros((self.started, *action.shape[1:]), dtype=np.float32)
-        full[self.places] = action
+        full[self.places] = action if np.isfinite(action).all() else np.nan_to_num(action)
         return full.reshape(-1, action.shape[-1])
 
     def bad_runs(self, *, wait: bool = True) -> dict[int, list[str]]:

@@ -74,4 +74,9 @@ def _interpreted(module: torch.fx.GraphModule, inputs: list[Tensor], read: set[i
         graph = torch.jit.trace(module, tuple(inputs), check_trace=False)
         for value, copy in copies:
             value.copy_(copy)
-    return graph
+
+    def run(*tensors: Tensor) -> Any:
+        with torch.no_grad(), torch._C._AutoDispatchBelowAutograd():  # autograd has its say in every operator else
+            return graph(*tensors)
+
+    return run
