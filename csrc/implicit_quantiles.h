@@ -1,6 +1,6 @@
 // implicit_quantiles: quantiles = features w, features = ReLU((psi * phi) W2 + b2), phi = ReLU(cosines W1 + b1), and
-// its derivatives. A column of psi that is not above 0 is 0 for all N quantiles of its state, and nothing flows back
-// through it: both directions visit the other columns only, the active ones.
+// its derivatives; cosines are cos(pi i tau), i < C. A column of psi that is not above 0 is 0 for all N quantiles of
+// its state, and nothing flows back through it: both directions visit the other columns only, the active ones.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,7 @@ namespace pyslsac {
 template <typename T>
 struct ImplicitQuantiles {
   const T* psi;         // [G, B, K]
-  const T* cosines;     // [G, B, N, C]
+  const T* tau;         // [G, B, N]
   const T* phi_weight;  // [G, C, K], W1
   const T* phi_bias;    // [G, K], b1
   const T* weight;      // [G, K, H], W2
@@ -26,6 +26,7 @@ struct ImplicitQuantiles {
   int64_t inputs;       // C
   int64_t width;        // K
   int64_t outputs;      // H
+  T* cosines;           // [G, B, N, C], room for them on CUDA
   bool bf16;            // factors are rounded to bfloat16; on the CPU alone, of float32
 };
 

@@ -12,10 +12,10 @@ namespace {
 using Two = std::tuple<Tensor, Tensor>;
 using Five = std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor>;
 
-// Sizes from psi [G, B, K], cosines [G, B, N, C] and weight [G, K, H]; all others follow from these. Without `bias` and
-// `head` for the way back.
+// Sizes from psi [G, B, K], tau [G, B, N], phi_weight [G, C, K] and weight [G, K, H]; all others follow from these.
+// Without `bias` and `head` for the way back.
 template <typename T>
-ImplicitQuantiles<T> arguments(const char* op, const Tensor& psi, const Tensor& cosines, const Tensor& phi_weight,
+ImplicitQuantiles<T> arguments(const char* op, const Tensor& psi, const Tensor& tau, const Tensor& phi_weight,
                                const Tensor& phi_bias, const Tensor& weight, const Tensor* bias, const Tensor* head,
                                bool bf16) {
   constexpr ScalarType type = torch::headeronly::CppTypeToScalarType<T>::value;
@@ -33,9 +33,9 @@ ImplicitQuantiles<T> arguments(const char* op, const Tensor& psi, const Tensor& 
   ImplicitQuantiles<T> args{};
   args.runs = runs, args.batch = batch, args.width = width;
   args.psi = data("psi", psi, {runs, batch, width}, "[G, B, K]");
-  args.cosines = data("cosines", cosines, {runs, batch, -1, -1}, "[G, B, N, C]");
-  args.fractions = cosines.size(2), args.inputs = cosines.size(3);
-  args.phi_weight = data("phi_weight", phi_weight, {runs, args.inputs, width}, "[G, C, K]");
+  args.tau = data("tau", tau, {runs, batch, -1}, "[G, B, N]");
+  args.phi_weight = data("phi_weight", phi_weight, {runs, -1, width}, "[G, C, K]");
+  args.fractions = tau.size(2), args.inputs = phi_weight.size(1);
   args.phi_bias = data("phi_bias", phi_bias, {runs, width}, "[G, K]");
   args.weight = data("weight", weight, {runs, width, -1}, "[G, K, H]");
   args.outputs = weight.size(2);
@@ -52,25 +52,34 @@ int64_t grain(const ImplicitQuantiles<T>& args, int64_t states) {
   return (1 << 20) / (states * args.fractions * args.width * (args.inputs + args.outputs) + 1) + 1;
 }
 
+// Room for the cosines on CUDA; it stays until the launch.
 template <typename T>
-Two forward(const Tensor& psi, const Tensor& cosines, const Tensor& phi_weight, const Tensor& phi_bias,
+Tensor cosine_room(const Tensor& psi, ImplicitQuantiles<T>& args) {
+  Tensor made = room(psi, {psi.is_cuda() ? args.runs * args.batch * args.fractions * args.inputs : 0});
+  args.cosines = static_cast<T*>(made.mutable_data_ptr());
+  return made;
+}
+
+template <typename T>
+Two forward(const Tensor& psi, const Tensor& tau, const Tensor& phi_weight, const Tensor& phi_bias,
             const Tensor& weight, const Tensor& bias, const Tensor& head, bool keep, bool bf16) {
-  auto args = arguments<T>("implicit_quantiles", psi, cosines, phi_weight, phi_bias, weight, &bias, &head, bf16);
+  auto args = arguments<T>("implicit_quantiles", psi, tau, phi_weight, phi_bias, weight, &bias, &head, bf16);
   Tensor quantiles = room(psi, {args.runs, args.batch, args.fractions});
   Tensor active = room(psi, {args.runs, args.batch, args.fractions, keep ? words(args.outputs) : 0}, ScalarType::Int);
   args.quantiles = static_cast<T*>(quantiles.mutable_data_ptr());
   args.active = keep ? static_cast<uint32_t*>(active.mutable_data_ptr()) : nullptr;
+  const Tensor cosines = cosine_room(psi, args);
   launch<ImplicitQuantiles<T>>(backend::implicit_quantiles, args, psi, args.runs * args.batch, grain(args, 1));
   return {quantiles, active};
 }
 
 template <typename T>
-Five backward(const Tensor& grad, const Tensor& active, const Tensor& psi, const Tensor& cosines,
-              const Tensor& phi_weight, const Tensor& phi_bias, const Tensor& weight, bool weights, bool bf16) {
+Five backward(const Tensor& grad, const Tensor& active, const Tensor& psi, const Tensor& tau, const Tensor& phi_weight,
+              const Tensor& phi_bias, const Tensor& weight, bool weights, bool bf16) {
   const char* op = "implicit_quantiles_backward";
   ImplicitQuantilesGrad<T> args{};
   args.weights = weights;
-  args.forward = arguments<T>(op, psi, cosines, phi_weight, phi_bias, weight, nullptr, nullptr, bf16);
+  args.forward = arguments<T>(op, psi, tau, phi_weight, phi_bias, weight, nullptr, nullptr, bf16);
   const ImplicitQuantiles<T>& a = args.forward;
   const auto fits = [&](const Tensor& tensor, ScalarType type, IntHeaderOnlyArrayRef sizes) {
     return tensor.scalar_type() == type && same_device(tensor, psi) && tensor.is_contiguous() &&
@@ -87,6 +96,7 @@ Five backward(const Tensor& grad, const Tensor& active, const Tensor& psi, const
     *data = static_cast<T*>(made.mutable_data_ptr());
     return made;
   };
+  const Tensor cosines = cosine_room(psi, args.forward);
   Tensor psi_grad = room(psi, psi.sizes());
   args.psi = static_cast<T*>(psi_grad.mutable_data_ptr());
   Five made{psi_grad, make(phi_weight.sizes(), &args.phi_weight), make(phi_bias.sizes(), &args.phi_bias),
@@ -100,16 +110,16 @@ Five backward(const Tensor& grad, const Tensor& active, const Tensor& psi, const
   return made;
 }
 
-Two implicit_quantiles(Tensor psi, Tensor cosines, Tensor phi_weight, Tensor phi_bias, Tensor weight, Tensor bias,
+Two implicit_quantiles(Tensor psi, Tensor tau, Tensor phi_weight, Tensor phi_bias, Tensor weight, Tensor bias,
                        Tensor head, bool keep, bool bf16) {
   const auto call = psi.scalar_type() == ScalarType::Double ? forward<double> : forward<float>;
-  return call(psi, cosines, phi_weight, phi_bias, weight, bias, head, keep, bf16);
+  return call(psi, tau, phi_weight, phi_bias, weight, bias, head, keep, bf16);
 }
 
-Five implicit_quantiles_backward(Tensor grad, Tensor active, Tensor psi, Tensor cosines, Tensor phi_weight,
-                                 Tensor phi_bias, Tensor weight, bool weights, bool bf16) {
+Five implicit_quantiles_backward(Tensor grad, Tensor active, Tensor psi, Tensor tau, Tensor phi_weight, Tensor phi_bias,
+                                 Tensor weight, bool weights, bool bf16) {
   const auto call = psi.scalar_type() == ScalarType::Double ? backward<double> : backward<float>;
-  return call(grad, active, psi, cosines, phi_weight, phi_bias, weight, weights, bf16);
+  return call(grad, active, psi, tau, phi_weight, phi_bias, weight, weights, bf16);
 }
 
 }  // namespace

@@ -59,8 +59,8 @@ HOST_DEVICE void backward_state(const ImplicitQuantilesGrad<T>& args, ActiveStat
     for (int64_t h = 0; h < outputs; ++h) slab.bias[h] += state.rows[n * outputs + h];
   product<S, T>(Rows<const T>{state.joint, lanes}, 1, a.fractions, Rows<const T>{state.rows, outputs},
                 AddSink<T>{slab.weight, outputs, active}, state.count, outputs);
-  product<S, T>(Rows<const T>{state.joint_grad, lanes}, 1, a.fractions,
-                Rows<const T>{a.cosines + s * a.fractions * a.inputs, a.inputs},
+  transpose(state.cosines, a.inputs, lanes, state.cosine_rows, a.inputs);
+  product<S, T>(Rows<const T>{state.joint_grad, lanes}, 1, a.fractions, Rows<const T>{state.cosine_rows, a.inputs},
                 AddSink<T>{slab.phi_weight, a.inputs, active}, state.count, a.inputs);
 }
 

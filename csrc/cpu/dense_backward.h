@@ -43,7 +43,7 @@ struct DenseBackward : DenseStates<S> {
     for (int64_t t = 0; t < count; ++t)
       for (int64_t k = 0, at = (s + t) * a.width; k < a.width; ++k, ++at)
         args.psi[at] = is_active(a.psi[at]) ? r.psi_grad[t * r.width + k] : 0.0f;
-    if (slab.weight) weights(s, count, slab);
+    if (slab.weight) weights(slab);
   }
 
  private:
@@ -90,9 +90,9 @@ struct DenseBackward : DenseStates<S> {
         });
   }
 
-  HOST_DEVICE void weights(int64_t s, int64_t count, const Slab<float>& slab) {
+  HOST_DEVICE void weights(const Slab<float>& slab) {
     const DenseRoom r = this->room;
-    columns(s, count);
+    columns();
     for (int64_t k = 0; k < a.width; ++k) slab.phi_bias[k] += total(load<V>(r.phi_bias_grad + k * kVector));
     for (int64_t h = 0; h < a.outputs; ++h) slab.bias[h] += r.bias_grad[h];
     const auto add = [&](float* slab, int64_t ends) {
@@ -112,7 +112,7 @@ struct DenseBackward : DenseStates<S> {
   }
 
   // What is active, and the cosines, as right factors with the columns as depth; the gradient by bias.
-  HOST_DEVICE void columns(int64_t s, int64_t count) {
+  HOST_DEVICE void columns() {
     const DenseRoom r = this->room;
     Bits first;
     UNROLL for (int64_t i = 0; i < kVector; ++i) first[i] = static_cast<uint32_t>(i);
@@ -130,11 +130,11 @@ struct DenseBackward : DenseStates<S> {
       }
       store(r.bias_grad + h, grad);
     }
-    for (int64_t c = 0; c < r.columns; c += 2) {
-      const float *const x = this->cosine_row(s, count, c), *const y = this->cosine_row(s, count, c + 1);
-      for (int64_t i = 0; i < r.inputs; i += kTileSide)
-        narrow_pairs(x + i, y ? y + i : y, x ? std::min(kTileSide, a.inputs - i) : 0,
-                     r.cosine_columns + (i * r.columns + c * kTileSide) / 2, kTileSide);
+    for (int64_t i = 0; i < r.inputs; i += kVector) {
+      uint32_t* const to = r.cosine_columns + i / kTileSide * kTileSide * r.columns / 2 + i % kTileSide;
+      const V order = __builtin_convertvector(first + static_cast<uint32_t>(i), V);
+      for (int64_t c = 0; c < r.columns; c += 2)
+        store_pairs(to + c / 2 * kTileSide, cosine<float>(r.tau[c], order), cosine<float>(r.tau[c + 1], order));
     }
   }
 };

@@ -22,7 +22,8 @@ struct DenseRoom {
   int64_t inputs, width, outputs;  // C, K and H as whole tiles
   Bfloat16 *phi_weight, *weight;   // left, by units: W1 [K, C], and W2 [H, K] forward, [K, H] backward
   uint32_t *cosines, *bits;        // right, [C, columns]; [H / 32, columns], of the active features
-  float *psi, *phi_bias, *sum;     // [places, K], [K]; of a product, [kSumRows, 32]
+  float *tau, *psi;                // [columns], where there is no fraction 0; [places, K]
+  float *phi_bias, *sum;           // [K]; of a product, [kSumRows, 32]
   uint32_t *pairs;                 // of a factor before its axes are swapped
   // Forward
   uint32_t *joint;             // right, [K, columns]
@@ -55,9 +56,9 @@ struct DenseRoom {
       used += (count * static_cast<int64_t>(sizeof *place) + 63) / 64 * 16;
     };
     take(phi_weight, width * inputs), take(weight, outputs * width), take(cosines, inputs * columns / 2);
-    take(bits, outputs / 32 * columns), take(psi, places * width), take(phi_bias, width);
+    take(bits, outputs / 32 * columns), take(tau, columns), take(psi, places * width), take(phi_bias, width);
     take(sum, kSumRows * kTileSide);
-    take(pairs, std::max({inputs * width, width * outputs, kTileSide * inputs}) / 2);
+    take(pairs, std::max(inputs * width, width * outputs) / 2);
     if (backward) {
       take(spread, outputs * columns / 2), take(spread_columns, columns * outputs / 2);
       take(cosine_columns, columns * inputs / 2), take(joint_grad, width * columns), take(phi_grad, width * columns);

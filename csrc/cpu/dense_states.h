@@ -2,6 +2,7 @@
 // do.
 #pragma once
 
+#include "../cosine.h"
 #include "bf16_product.h"
 #include "bf16_vector.h"
 #include "dense_room.h"
@@ -54,12 +55,6 @@ struct DenseStates {
       }
   }
 
-  // The cosines that column c of states s .. s + count - 1 is made of; null beyond these.
-  HOST_DEVICE const float* cosine_row(int64_t s, int64_t count, int64_t c) const {
-    const int64_t t = c / room.lanes, n = c % room.lanes;
-    return t < count && n < a.fractions ? a.cosines + ((s + t) * a.fractions + n) * a.inputs : nullptr;
-  }
-
   // each(k, c, x, y, psi): phi of units k and k + 1 in the columns of a vector from c on, all of one state, and its
   // psi.
   template <typename Each>
@@ -70,14 +65,14 @@ struct DenseStates {
       pad(a.psi + (s + t) * a.width, t < count ? a.width : 0, psi, r.width);
       for (int64_t k = 0; k < r.width; ++k) psi[k] = relu(psi[k]);
     }
-    Bfloat16* const rows = reinterpret_cast<Bfloat16*>(r.pairs);
-    for (int64_t c = 0; c < r.columns; c += kTileSide) {
-      for (int64_t i = 0; i < kTileSide; ++i) {
-        const float* const from = cosine_row(s, count, c + i);
-        narrow_row(from, from ? a.inputs : 0, rows + i * r.inputs, r.inputs);
-      }
-      transpose(reinterpret_cast<const float*>(rows), kTileSide, r.inputs / 2,
-                reinterpret_cast<float*>(r.cosines + c * r.inputs / 2), kTileSide);
+    std::fill(r.tau, r.tau + r.columns, 0.0f);
+    for (int64_t t = 0; t < count; ++t) std::copy_n(a.tau + (s + t) * a.fractions, a.fractions, r.tau + t * r.lanes);
+    for (int64_t c = 0; c < r.columns; c += kVector) {
+      uint32_t* const to = r.cosines + c / kTileSide * kTileSide * r.inputs / 2 + c % kTileSide;
+      const V tau = load<V>(r.tau + c);
+      for (int64_t i = 0; i < r.inputs; i += 2)
+        store_pairs(to + i / 2 * kTileSide, cosine<float>(tau, static_cast<float>(i)),
+                    cosine<float>(tau, static_cast<float>(i + 1)));
     }
     multiply(
         r.phi_weight, r.width, r.inputs, r.cosines,

@@ -1,3 +1,4 @@
+#include "../cosine.h"
 #include "../implicit_quantiles.h"
 #include "../launch.cuh"
 
@@ -34,6 +35,19 @@ template <typename T>
 __device__ __forceinline__ T sum_of_warp(T x) {
   for (int offset = kWarp / 2; offset > 0; offset /= 2) x += __shfl_xor_sync(kAll, x, offset);
   return x;
+}
+
+// The cosines of every fraction, a thread to a number.
+template <typename T>
+__global__ void __launch_bounds__(kThreads) embed(ImplicitQuantiles<T> args, int64_t count) {
+  const int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+  if (i < count) args.cosines[i] = cosine<T>(args.tau[i / args.inputs], static_cast<T>(i % args.inputs));
+}
+
+template <typename T>
+void make_cosines(const ImplicitQuantiles<T>& args, void* stream) {
+  const int64_t count = args.runs * args.batch * args.fractions * args.inputs;
+  launch_kernel(embed<T>, static_cast<unsigned>((count + kThreads - 1) / kThreads), kThreads, 0, stream, args, count);
 }
 
 // A block to a state, a thread to an output, kQuantiles sums in each. kThreads outputs at a time add to the quantiles.
@@ -196,11 +210,13 @@ int64_t implicit_quantiles_scratch(const ImplicitQuantiles<T>& args) {
 
 template <typename T>
 void implicit_quantiles(const ImplicitQuantiles<T>& args, void* stream) {
+  make_cosines(args, stream);
   launch_kernel(forward<T>, args.runs * args.batch, kThreads, 0, stream, args);
 }
 
 template <typename T>
 void implicit_quantiles_backward(const ImplicitQuantilesGrad<T>& args, void* stream) {
+  make_cosines(args.forward, stream);
   launch_kernel(backward<T>, args.forward.runs * args.forward.batch, kThreads, 0, stream, args);
 }
 

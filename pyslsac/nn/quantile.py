@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -19,8 +18,6 @@ class QuantileNetwork(nn.Module):
     Z = Linear(ReLU(Linear(psi * phi))).   bf16: all layers but the last multiply in bfloat16.
     """
 
-    frequencies: Tensor
-
     def __init__(
         self,
         runs: int,
@@ -36,11 +33,9 @@ class QuantileNetwork(nn.Module):
         self.phi = StackedLinear((runs,), cosines, width, generators, activation="relu", bf16=bf16)
         self.hidden = StackedLinear((runs,), width, width, generators, activation="relu", bf16=bf16)
         self.head = StackedLinear((runs,), width, 1, generators)
-        self.register_buffer("frequencies", torch.arange(float(cosines)), persistent=False)
 
     def forward(self, obs: Tensor, action: Tensor, tau: Tensor) -> Tensor:
         """Quantiles [R, B, N] at the fractions `tau` [R, B, N]."""
         psi = self.psi(action, given=obs)  # [R, B, width]
-        cosines = ((math.pi * tau).unsqueeze(-1) * self.frequencies).cos_()  # [R, B, N, cosines]
         layers = self.phi.weight, self.phi.bias, self.hidden.weight, self.hidden.bias, self.head.weight.squeeze(2)
-        return ops.implicit_quantiles(psi, cosines, *layers, bf16=self.hidden.bf16) + self.head.bias.unsqueeze(2)
+        return ops.implicit_quantiles(psi, tau, *layers, bf16=self.hidden.bf16) + self.head.bias.unsqueeze(2)

@@ -90,11 +90,8 @@ class OffPolicy:
         return np.random.Generator(bits).uniform(-1, 1, self.action.shape[1:]).astype(np.float32)
 
     def _recorded(self) -> tuple[Graph, Callable[[torch.Tensor], torch.Tensor]]:
-        def moved() -> list[torch.Tensor]:
-            return [self.replay.draws, *self.meter.sums.values()]
-
-        reason = "asked to be eager" if self.eager else ""
-        learn = Graph(self.agent, self._learn, moved=moved, read=[self.replay.rows], reason=reason)
+        how: Any = dict(read=[self.replay.rows], reason="asked to be eager" if self.eager else "")
+        learn = Graph(self.agent, self._learn, moved=lambda: [self.replay.draws, *self.meter.sums.values()], **how)
         return learn, self.agent.act if self.eager else Acting(self.agent)
 
     def _learn(self, places: torch.Tensor | None) -> Metrics:
@@ -125,16 +122,13 @@ class OffPolicy:
 
     def _live(self, values: np.ndarray) -> np.ndarray:
         """[R0 n, ...] of every environment -> [R, n, ...] of the runs that still train."""
-        values = values.reshape(self.started, self.num_envs, *values.shape[1:])
-        return values if len(self.places) == self.started else values[self.places]
+        by_run = values.reshape(self.started, self.num_envs, *values.shape[1:])
+        return by_run if len(self.places) == self.started else by_run[self.places]
 
     def _all(self, action: np.ndarray) -> np.ndarray:
-        """[R, n, A] of the runs that still train -> [R0 n, A]; a dropped run's environments get zeros.
-
-        Numbers that are not finite become ones that are: a failed run must not break its environment.
-        """
+        """[R, n, A] of the runs that still train -> [R0 n, A], finite; a dropped run's environments get zeros."""
         full = np.zeros((self.started, *action.shape[1:]), dtype=np.float32)
-        full[self.places] = action if np.isfinite(action).all() else np.nan_to_num(action)
+        full[self.places] = action if np.isfinite(action).all() else np.nan_to_num(action)  # from a run that failed
         return full.reshape(-1, action.shape[-1])
 
     def bad_runs(self, *, wait: bool = True) -> dict[int, list[str]]:

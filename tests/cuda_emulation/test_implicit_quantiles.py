@@ -20,20 +20,22 @@ CASES = [(*sizes, dtype) for dtype in (torch.float32, torch.float64) for sizes i
 
 def check(kernel: Library, b: int, n: int, c: int, k: int, h: int, dtype: torch.dtype, without: str = "") -> None:
     runs, name, sizes = 2, str(dtype)[6:], [2, b, n, c, k, h]
-    shapes = [(b, k), (b, n, c), (c, k), (k,), (k, h), (h,), (h,)]
+    shapes = [(b, k), (b, n), (c, k), (k,), (k, h), (h,), (h,)]
     given = [torch.randn(runs, *shape, dtype=dtype) / max(1, shape[0]) ** 0.5 for shape in shapes]
+    given[1] = torch.rand(runs, b, n).to(dtype)
     quantiles, active = torch.empty(runs, b, n, dtype=dtype), torch.empty(runs, b, n, -(-h // 32), dtype=torch.int32)
-    kernel(f"{name}_forward", given, Output(quantiles), Output(active), sizes, seed=k, without=without)
+    cosines = Output(torch.empty(runs, b, n, c, dtype=dtype))
+    kernel(f"{name}_forward", given, cosines, Output(quantiles), Output(active), sizes, seed=k, without=without)
     wanted = [implicit_quantiles(*given)[0]]
     alone = torch.empty_like(quantiles)
-    kernel(f"{name}_forward", given, Output(alone), None, sizes, seed=h, without=without)
+    kernel(f"{name}_forward", given, cosines, Output(alone), None, sizes, seed=h, without=without)
     assert torch.equal(alone, quantiles)
     got, grad = [quantiles], torch.randn_like(quantiles)
     for weights in (False, True):
         grads = [torch.empty_like(x) for x in given[:1] + given[2:6]][: 5 if weights else 1]
         scratch = torch.empty(runs * b * (n * 2 * k + h), dtype=dtype)
         out = [*map(Output, grads), *[None] * (5 - len(grads)), Output(scratch)]
-        kernel(f"{name}_backward", given, active, sizes, grad, out, seed=h, without=without)
+        kernel(f"{name}_backward", given, cosines, active, sizes, grad, out, seed=h, without=without)
         got += grads
         wanted += implicit_quantiles_backward(grad, active, *given[:5], weights)[: len(grads)]
     tolerance = 5e-6 if dtype == torch.float32 else 1e-13

@@ -63,9 +63,9 @@ def test_counts_by_hand(op, name, traffic, flops):
 def test_implicit_quantiles_count_active_columns_alone():
     implicit_quantiles = importlib.import_module("pyslsac.experiments.cases.implicit_quantiles")
     psi = torch.tensor([[[1.0, 0.0, 2.0], [0.0, 0.0, 3.0]]])  # [G, B, K] = [1, 2, 3], three active
-    cosines, grad = torch.zeros(1, 2, 5, 4), torch.zeros(1, 2, 5)  # N = 5, C = 4, H = 6
-    args = psi, cosines, *(torch.zeros(1, *shape) for shape in ((4, 3), (3,), (3, 6), (6,), (6,)))
-    read = 6 + 40 + 12 + 3 + 18 + 6 + 6 + 10
+    tau, grad = torch.zeros(1, 2, 5), torch.zeros(1, 2, 5)  # N = 5, C = 4, H = 6
+    args = psi, tau, *(torch.zeros(1, *shape) for shape in ((4, 3), (3,), (3, 6), (6,), (6,)))
+    read = 6 + 10 + 12 + 3 + 18 + 6 + 6 + 10
     once, head = 2 * 5 * 3, 2 * 10 * 6  # a multiply-add for each quantile of each active column, and for each feature
     assert implicit_quantiles.count(args, (), grad) == (4 * read, once * 10 + head)
     assert implicit_quantiles.count(args, (0,), grad) == (4 * (2 * read + 10 + 6), once * 16 + head)

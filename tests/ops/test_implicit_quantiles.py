@@ -1,9 +1,11 @@
 """`implicit_quantiles`: numbers by hand, dense layers in float64, derivatives, edges of the tiles, zeros, threads."""
 
+import math
+
 import pytest
 import torch
 
-from pyslsac.ops import implicit_quantiles
+from pyslsac.ops import backend, implicit_quantiles
 from pyslsac.ops.reference import implicit_quantiles as reference
 from tests.ops.threads import on_threads
 
@@ -27,10 +29,11 @@ def case(*sizes, runs=1, dtype=torch.float64, device="cpu", seed=0):
     def normal(*shape):
         return torch.randn(runs, *shape, generator=generator, dtype=torch.float64)
 
-    psi, angles = normal(states, width).relu(), 3 * normal(states, n, cosines)
+    psi = normal(states, width).relu()
+    tau = torch.rand(runs, states, n, generator=generator, dtype=torch.float64).float().double()
     phi = normal(cosines, width) / cosines**0.5, normal(width)
     hidden = normal(width, outputs) / width**0.5, normal(outputs), normal(outputs)
-    return [x.to(device, dtype) for x in (psi, angles.cos(), *phi, *hidden)]
+    return [x.to(device, dtype) for x in (psi, tau, *phi, *hidden)]
 
 
 def weighting(quantiles):  # some derivative by them
@@ -44,7 +47,7 @@ def learning(args):
 
 
 def value_and_grads(call, args):
-    """The quantiles and the derivatives of a fixed weighting of them, by all arguments but the cosines."""
+    """The quantiles and the derivatives of a fixed weighting of them, by all arguments but the fractions."""
     args = learning(args)
     quantiles = call(*args)
     grads = torch.autograd.grad(quantiles, [x for x in args if x.requires_grad], weighting(quantiles))
@@ -53,10 +56,16 @@ def value_and_grads(call, args):
 
 def dense(*args):
     """The layers as a network would write them."""
-    psi, cosines, phi_weight, phi_bias, weight, bias, head = args
-    phi = torch.relu(cosines @ phi_weight.unsqueeze(1) + phi_bias[:, None, None])
+    psi, tau, phi_weight, phi_bias, weight, bias, head = args
+    phi = torch.relu(embedded(tau, phi_weight.shape[1]) @ phi_weight.unsqueeze(1) + phi_bias[:, None, None])
     features = torch.relu((psi.relu().unsqueeze(2) * phi) @ weight.unsqueeze(1) + bias[:, None, None])
     return (features * head[:, None, None]).sum(-1)
+
+
+def embedded(tau, count):
+    """cos(pi i tau) [..., count], one by one."""
+    cosines = [torch.cos(math.pi * i * tau) for i in range(count)]
+    return torch.stack(cosines, -1) if cosines else tau.new_empty(*tau.shape, 0)
 
 
 def close(got, wanted, tolerance):
@@ -74,19 +83,23 @@ def same_on_any_threads(call, args):
 @devices
 def test_two_states_by_hand(device):
     psi = torch.tensor([[[2.0, 0.0], [3.0, 1.0]]])
-    cosines = torch.tensor([[[[1.0], [-1.0]], [[0.5], [0.0]]]])
-    phi_weight, phi_bias = torch.tensor([[[1.0, 2.0]]]), torch.tensor([[0.5, 0.0]])
+    tau = torch.tensor([[[0.0, 1.0], [1 / 3, 0.5]]])  # whose cosines of pi tau are [1, -1], [0.5, 0]
+    phi_weight, phi_bias = torch.tensor([[[0.25, -1.0], [1.0, 2.0]]]), torch.tensor([[0.25, 1.0]])
     weight, bias, head = torch.tensor([[[1.0], [-2.0]]]), torch.tensor([[0.25]]), torch.tensor([[2.0]])
     # phi: [1.5, 2], [0, 0] | [1, 1], [0.5, 0]; psi phi: [3, 0], [0, 0] | [3, 1], [1.5, 0]
-    args = learning([x.to(device) for x in (psi, cosines, phi_weight, phi_bias, weight, bias, head)])
+    args = learning([x.to(device) for x in (psi, tau, phi_weight, phi_bias, weight, bias, head)])
     quantiles = implicit_quantiles(*args)
-    assert quantiles.flatten().tolist() == [6.5, 0.5, 2.5, 3.5]
     quantiles.sum().backward()
-    assert args[0].grad.tolist() == [[[3.0, 0.0], [3.0, -4.0]]]  # Σ_n phi w, where psi > 0
-    assert args[2].grad.tolist() == [[[4.0 + 3.0, -2.0]]]  # Σ psi w cos, where phi > 0
-    assert args[3].grad.tolist() == [[4.0 + 6.0 + 6.0, -4.0]]
-    assert args[4].grad.tolist() == [[[6.0 + 6.0 + 3.0], [2.0]]]
-    assert args[5].grad.tolist() == [[8.0]] and args[6].grad.tolist() == [[3.25 + 0.25 + 1.25 + 1.75]]
+    wanted = {
+        0: [[[3.0, 0.0], [3.0, -4.0]]],  # Σ_n phi w, where psi > 0
+        2: [[[4.0 + 6.0 + 6.0, -4.0], [4.0 + 3.0, -2.0]]],  # Σ psi w cos, where phi > 0
+        3: [[4.0 + 6.0 + 6.0, -4.0]],
+        4: [[[6.0 + 6.0 + 3.0], [2.0]]],
+        5: [[8.0]],
+        6: [[3.25 + 0.25 + 1.25 + 1.75]],
+    }
+    for found, by_hand in ((quantiles, [[[6.5, 0.5], [2.5, 3.5]]]), *((args[i].grad, g) for i, g in wanted.items())):
+        torch.testing.assert_close(found.detach().cpu(), torch.tensor(by_hand), rtol=1e-6, atol=2e-6)
 
 
 @devices
@@ -118,6 +131,24 @@ def test_what_is_active_is_packed_alike(outputs, device):
     assert op(*args, False)[1].shape == (2, 3, 5, 0)
     above = torch.rand(2, 3, outputs, device=device) - 0.5
     assert torch.equal(reference.unpacked(reference.packed(above), outputs), above > 0)
+
+
+@devices
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_cosines_are_those_of_high_precision(dtype, device):
+    """Each alone, by a row of a unit matrix, with a bias that brings it above zero."""
+    fuses = device == "cuda" or torch.backends.cpu.get_cpu_capability() != "DEFAULT"
+    once = backend("implicit_quantiles", device) == "compiled" and fuses  # i tau is rounded less whole turns
+    tolerance = 1e-13 if dtype == torch.float64 else 1e-6 if once else 1e-4
+    count, tau = 200, torch.linspace(0, 1, 1001, dtype=torch.float64).to(dtype)
+    one = torch.ones(1, 1, device=device, dtype=dtype)
+    for i in (0, 1, 2, 63, 64, 199):
+        phi = torch.zeros(1, count, 1, device=device, dtype=dtype)
+        phi[0, i] = 1.0
+        args = one[None], tau.to(device)[None, None], phi, 1.5 * one, one[None], 0 * one, one
+        turns = torch.remainder(tau.double() * i, 2.0)
+        found = implicit_quantiles(*args)[0, 0].double().cpu() - 1.5
+        torch.testing.assert_close(found, torch.cos(math.pi * turns), rtol=0, atol=tolerance)
 
 
 @devices
@@ -183,5 +214,5 @@ def cut(sizes, **options):
     """Arguments of these sizes, of which some are 0."""
     args = case(*(s or 1 for s in sizes), **options)
     b, n, c, k, h = sizes
-    cuts = [(1, b, k), (1, b, n, c), (1, c, k), (1, k), (1, k, h), (1, h), (1, h)]
+    cuts = [(1, b, k), (1, b, n), (1, c, k), (1, k), (1, k, h), (1, h), (1, h)]
     return [x[tuple(map(slice, ends))] for x, ends in zip(args, cuts, strict=True)]

@@ -14,6 +14,7 @@ from tests.ops.test_implicit_quantiles import (
     case,
     cut,
     devices,
+    embedded,
     learning,
     passes,
     same_on_any_threads,
@@ -44,9 +45,10 @@ class RoundedHead(torch.autograd.Function):
 
 def rounding_dense(*args):
     """The layers as a network would write them."""
-    psi, cosines, phi_weight, phi_bias, weight, bias, head = args
-    phi = torch.relu(RoundedProduct.apply(cosines.flatten(1, 2), phi_weight) + phi_bias.unsqueeze(1))
-    joint = psi.relu().unsqueeze(2) * phi.view(*cosines.shape[:3], phi.shape[-1])
+    psi, tau, phi_weight, phi_bias, weight, bias, head = args
+    cosines = embedded(tau, phi_weight.shape[1]).flatten(1, 2)
+    phi = torch.relu(RoundedProduct.apply(cosines, phi_weight) + phi_bias.unsqueeze(1))
+    joint = psi.relu().unsqueeze(2) * phi.view(*tau.shape, phi.shape[-1])
     return RoundedHead.apply(joint.flatten(1, 2), weight, *(v.unsqueeze(1) for v in (bias, head))).view(joint.shape[:3])
 
 

@@ -57,9 +57,9 @@ def test_other_dtypes_run_on_the_reference(device):
 
 BAD = {
     "psi is float32 [5, 17]": (0, lambda x: x[0], "wanted float32 or float64 [G, B, K]"),
-    "cosines is float64 [1, 5, 8, 6]": (1, lambda x: x.double(), "[G, B, N, C], contiguous, beside psi: float32"),
-    "cosines is float32 [1, 4, 8, 6]": (1, lambda x: x[:, :4], "[1, 5, 17] on cpu"),
-    "phi_weight is float32 [1, 5, 17]": (2, lambda x: x[:, :5], "wanted [G, C, K]"),
+    "tau is float64 [1, 5, 8]": (1, lambda x: x.double(), "[G, B, N], contiguous, beside psi: float32"),
+    "tau is float32 [1, 4, 8]": (1, lambda x: x[:, :4], "[1, 5, 17] on cpu"),
+    "phi_weight is float32 [1, 6, 16]": (2, lambda x: x[:, :, :16], "wanted [G, C, K]"),
     "phi_bias is float32 [1, 16]": (3, lambda x: x[:, :16], "wanted [G, K]"),
     "weight is float32 [1, 16, 19]": (4, lambda x: x[:, :16], "wanted [G, K, H]"),
     "weight is float32 [17, 19]": (4, lambda x: x[0], "wanted [G, K, H]"),

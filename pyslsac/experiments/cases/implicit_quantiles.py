@@ -7,6 +7,7 @@ columns are not counted as arithmetic.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
@@ -26,7 +27,7 @@ PASSES = {  # which of the arguments learn
 
 def dense(
     psi: Tensor,
-    cosines: Tensor,
+    tau: Tensor,
     phi_weight: Tensor,
     phi_bias: Tensor,
     weight: Tensor,
@@ -34,10 +35,11 @@ def dense(
     head: Tensor,
 ) -> Tensor:
     """The layers the way implementations of IQN write them, batched over runs."""
+    cosines = ((math.pi * tau).unsqueeze(-1) * torch.arange(float(phi_weight.shape[1]), device=tau.device)).cos_()
     phi = torch.relu(torch.baddbmm(phi_bias.unsqueeze(1), cosines.flatten(1, 2), phi_weight))  # [G, B N, K]
-    joint = phi.unflatten(1, cosines.shape[1:3]) * psi.unsqueeze(2)  # [G, B, N, K]
+    joint = phi.unflatten(1, tau.shape[1:]) * psi.unsqueeze(2)  # [G, B, N, K]
     features = torch.relu(torch.baddbmm(bias.unsqueeze(1), joint.flatten(1, 2), weight))
-    return torch.bmm(features, head.unsqueeze(2)).view(cosines.shape[:3])
+    return torch.bmm(features, head.unsqueeze(2)).view(tau.shape)
 
 
 def run(layers: Callable[..., Tensor], args: Sequence[Tensor], learns: tuple[int, ...], grad: Tensor) -> list[Tensor]:
@@ -49,8 +51,8 @@ def run(layers: Callable[..., Tensor], args: Sequence[Tensor], learns: tuple[int
 
 def count(args: Sequence[Tensor], learns: tuple[int, ...], grad: Tensor) -> tuple[int, int]:
     """The case's bytes and operations: two a multiply-add, of the active columns alone."""
-    psi, cosines, *_ = args
-    (quantiles, inputs), outputs = cosines.shape[2:], args[-1].shape[-1]
+    psi, tau, phi_weight, *_ = args
+    quantiles, inputs, outputs = tau.shape[2], phi_weight.shape[1], args[-1].shape[-1]
     read = sum(x.numel() for x in args) + grad.numel()
     back = read + grad.numel() + sum(args[i].numel() for i in learns) if learns else 0
     column = 2 * quantiles * int((psi > 0).sum())  # of one multiply-add for every quantile of every active column
@@ -64,7 +66,7 @@ def cases(device: torch.device, quick: bool) -> Iterator[Case]:
     for states, quantiles in ((16, 8),) if quick else ((256, 32), (128, 8)):
         args = (
             torch.randn(1, states, width, device=device).relu(),
-            torch.cos(3 * torch.randn(1, states, quantiles, cosines, device=device)),
+            torch.rand(1, states, quantiles, device=device),
             torch.randn(1, cosines, width, device=device) / cosines**0.5,
             torch.zeros(1, width, device=device),
             torch.randn(1, width, width, device=device) / width**0.5,
