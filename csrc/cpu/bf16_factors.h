@@ -3,8 +3,7 @@
 
 #include <algorithm>
 
-#include "../bfloat16.h"
-#include "bf16_unit.h"
+#include "bf16_vector.h"
 #include "four.h"
 
 namespace pyslsac {
@@ -15,19 +14,24 @@ constexpr int64_t kSumRows = 2 * kTileSide;  // whose sums lie aside together
 HOST_DEVICE int64_t whole_tiles(int64_t count) { return (count + kTileSide - 1) / kTileSide * kTileSide; }
 
 // to[c] = from[c] for c < count, then zeros up to `whole`.
+template <typename S>
 HOST_DEVICE void narrow_row(const float* __restrict from, int64_t count, Bfloat16* __restrict to, int64_t whole) {
-  for (int64_t c = 0; c < count; ++c) to[c] = narrow<Bfloat16>(from[c]);
+  using L = Lanes<S>;
+  int64_t c = 0;
+  for (; c + L::kVector <= count; c += L::kVector) store_row<S>(to + c, load<typename L::V>(from + c));
+  for (; c < count; ++c) to[c] = narrow<Bfloat16>(from[c]);
   std::fill(to + count, to + whole, Bfloat16{});
 }
 
 // The pairs (x[c], y[c]) for c < count, then zeros; without y, pairs with zero.
+template <typename S>
 HOST_DEVICE void narrow_pairs(const float* __restrict x, const float* __restrict y, int64_t count,
                               uint32_t* __restrict to, int64_t whole) {
-  if (y)
-    for (int64_t c = 0; c < count; ++c)
-      to[c] = narrow<Bfloat16>(x[c]).bits | static_cast<uint32_t>(narrow<Bfloat16>(y[c]).bits) << 16;
-  else
-    for (int64_t c = 0; c < count; ++c) to[c] = narrow<Bfloat16>(x[c]).bits;
+  using L = Lanes<S>;
+  int64_t c = 0;
+  for (; y && c + L::kVector <= count; c += L::kVector)
+    store_pairs<S>(to + c, load<typename L::V>(x + c), load<typename L::V>(y + c));
+  for (; c < count; ++c) to[c] = narrow<Bfloat16>(x[c]).bits | (y ? narrow<Bfloat16>(y[c]).bits : 0u) << 16;
   std::fill(to + count, to + whole, 0u);
 }
 
@@ -58,15 +62,16 @@ struct Bf16Memory {
 
 // The left factor [rows, depth], whose entry (i, j) is left[i stride + j step] and one of whose strides is 1, narrowed
 // `to` whole tiles; `pairs` is room for as many numbers.
+template <typename S>
 HOST_DEVICE void narrow_left(const float* left, int64_t stride, int64_t step, int64_t rows, int64_t depth, Bfloat16* to,
                              uint32_t* pairs) {
   const int64_t whole = whole_tiles(depth);
   if (step == 1) {
-    for (int64_t i = 0; i < rows; ++i) narrow_row(left + i * stride, depth, to + i * whole, whole);
+    for (int64_t i = 0; i < rows; ++i) narrow_row<S>(left + i * stride, depth, to + i * whole, whole);
   } else {
     for (int64_t j = 0; j < whole; j += 2)
-      narrow_pairs(left + j * step, j + 1 < depth ? left + (j + 1) * step : nullptr, j < depth ? rows : 0,
-                   pairs + j / 2 * rows, rows);
+      narrow_pairs<S>(left + j * step, j + 1 < depth ? left + (j + 1) * step : nullptr, j < depth ? rows : 0,
+                      pairs + j / 2 * rows, rows);
     transpose(reinterpret_cast<const float*>(pairs), whole / 2, rows, reinterpret_cast<float*>(to), whole / 2);
   }
   std::fill(to + rows * whole, to + whole_tiles(rows) * whole, Bfloat16{});

@@ -48,14 +48,14 @@ HOST_DEVICE void bf16_by_columns(const float* left, int64_t stride, int64_t step
     }
     return;
   }
-  narrow_left(left, stride, step, rows, depth, memory.left, memory.pairs);
+  narrow_left<S>(left, stride, step, rows, depth, memory.left, memory.pairs);
   Bf16Unit unit;
   for (int64_t c = 0; c < columns; c += kTileSide) {
     const int64_t width = std::min(kTileSide, columns - c);
     for (int64_t j = 0; j < whole; j += 2) {
       const float* const row = right + j * right_stride + c;
-      narrow_pairs(row, j + 1 < depth ? row + right_stride : nullptr, j < depth ? width : 0,
-                   reinterpret_cast<uint32_t*>(memory.panel) + j / 2 * kTileSide, kTileSide);
+      narrow_pairs<S>(row, j + 1 < depth ? row + right_stride : nullptr, j < depth ? width : 0,
+                      reinterpret_cast<uint32_t*>(memory.panel) + j / 2 * kTileSide, kTileSide);
     }
     bf16_panel<S>(unit, memory, whole, sink, rows, c, width);
   }
@@ -72,13 +72,13 @@ HOST_DEVICE void bf16_by_rows(const float* left, int64_t depth, const float* rig
     round_rows(left, depth, rows, depth, x), round_rows(right, depth, columns, depth, y);
     return by_rows<S>(Rows<const float>{x, depth}, depth, y, panel, sink, rows, columns);
   }
-  narrow_left(left, depth, 1, rows, depth, memory.left, memory.pairs);
+  narrow_left<S>(left, depth, 1, rows, depth, memory.left, memory.pairs);
   Bf16Unit unit;
   Bfloat16* const row = reinterpret_cast<Bfloat16*>(memory.pairs);
   for (int64_t c = 0; c < columns; c += kTileSide) {
     const int64_t width = std::min(kTileSide, columns - c);
     for (int64_t i = 0; i < kTileSide; ++i)
-      narrow_row(right + (c + i) * depth, i < width ? depth : 0, row + i * whole, whole);
+      narrow_row<S>(right + (c + i) * depth, i < width ? depth : 0, row + i * whole, whole);
     transpose(reinterpret_cast<const float*>(row), kTileSide, whole / 2, reinterpret_cast<float*>(memory.panel),
               kTileSide);
     bf16_panel<S>(unit, memory, whole, sink, rows, c, width);

@@ -61,8 +61,7 @@ HOST_DEVICE void bf16_product(Bf16Unit& unit, const Bfloat16* left, int64_t stri
   }
 #endif
 #ifdef BF16_INSTRUCTION
-  static const bool fast = __builtin_cpu_supports("avx512bf16");
-  if (fast) return bf16_product_fast(left, stride, packed, depth, out, out_stride, rows);
+  if (bf16_instruction()) return bf16_product_fast(left, stride, packed, depth, out, out_stride, rows);
 #endif
   constexpr int64_t kRows = 4;
   for (int64_t first = 0; first < rows; first += kRows) {

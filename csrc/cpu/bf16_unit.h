@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "amx_tiles.h"
+#include "simd.h"
 
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && \
     (!defined(PYSLSAC_ONE_CLONE) || defined(__AVX512BF16__))
@@ -12,12 +13,29 @@
 
 namespace pyslsac {
 
-// Whether the processor multiplies bfloat16.
-inline bool bf16_is_fast() {
+// Whether it has the instructions of AVX512-BF16.
+inline bool bf16_instruction() {
 #ifdef BF16_INSTRUCTION
   static const bool found = __builtin_cpu_supports("avx512bf16");
-  if (found) return true;
+  return found;
+#else
+  return false;
 #endif
+}
+
+// call(S), or for bfloat16 the level beside it that rounds by an instruction.
+template <typename S, bool kBf16 = true, typename Call>
+HOST_DEVICE void at_level(const Call& call) {
+#ifdef BF16_INSTRUCTION
+  if constexpr (kBf16 && S::kBytes == 64)
+    if (bf16_instruction()) return call(Simd<S::kBytes, S::kRows, true>{});
+#endif
+  call(S{});
+}
+
+// Whether the processor multiplies bfloat16.
+inline bool bf16_is_fast() {
+  if (bf16_instruction()) return true;
 #ifdef MATRIX_TILES
   return AmxTiles::available();
 #else

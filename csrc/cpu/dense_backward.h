@@ -24,7 +24,7 @@ struct DenseBackward : DenseStates<S> {
   HOST_DEVICE void pack(int64_t run) {
     const float* const w2 = a.weight + run * a.width * a.outputs;
     this->pack_phi(run);
-    narrow_left(w2, a.outputs, 1, a.width, a.outputs, this->room.weight, this->room.pairs);
+    narrow_left<S>(w2, a.outputs, 1, a.width, a.outputs, this->room.weight, this->room.pairs);
   }
 
   // psi's gradient; the weights' are added to the slab.
@@ -36,8 +36,8 @@ struct DenseBackward : DenseStates<S> {
           const V grad = load<V>(r.grad + c);
           store(r.phi + k * r.columns + c, x), store(r.phi + (k + 1) * r.columns + c, y);
           if (!slab.weight) return;
-          store_row(r.joint_grad + k * r.columns + c, psi[0] * x * grad);
-          store_row(r.joint_grad + (k + 1) * r.columns + c, psi[1] * y * grad);
+          store_row<S>(r.joint_grad + k * r.columns + c, psi[0] * x * grad);
+          store_row<S>(r.joint_grad + (k + 1) * r.columns + c, psi[1] * y * grad);
         });
     leave(slab.weight);
     for (int64_t t = 0; t < count; ++t)
@@ -77,7 +77,7 @@ struct DenseBackward : DenseStates<S> {
         const V phi = load<V>(r.phi + k * r.columns + c + j), grad = load<V>(sum + j) * load<V>(r.grad + c + j);
         psi_grad += phi * grad;
         const V phi_grad = relu_grad(phi, r.psi[state] * grad);
-        if (weights) store_row(r.phi_grad + k * r.columns + c + j, phi_grad), bias_grad += phi_grad;
+        if (weights) store_row<S>(r.phi_grad + k * r.columns + c + j, phi_grad), bias_grad += phi_grad;
       }
       r.psi_grad[state] += total(psi_grad);
       if (weights) store(r.phi_bias_grad + k * kVector, load<V>(r.phi_bias_grad + k * kVector) + bias_grad);
@@ -134,7 +134,7 @@ struct DenseBackward : DenseStates<S> {
       uint32_t* const to = r.cosine_columns + i / kTileSide * kTileSide * r.columns / 2 + i % kTileSide;
       const V order = __builtin_convertvector(first + static_cast<uint32_t>(i), V);
       for (int64_t c = 0; c < r.columns; c += 2)
-        store_pairs(to + c / 2 * kTileSide, cosine<float>(r.tau[c], order), cosine<float>(r.tau[c + 1], order));
+        store_pairs<S>(to + c / 2 * kTileSide, cosine<float>(r.tau[c], order), cosine<float>(r.tau[c + 1], order));
     }
   }
 };

@@ -16,7 +16,7 @@ struct DenseForward : DenseStates<S> {
   HOST_DEVICE void pack(int64_t run) {
     const DenseRoom& r = this->room;
     this->pack_phi(run);
-    narrow_left(a.weight + run * a.width * a.outputs, 1, a.outputs, a.outputs, a.width, r.weight, r.pairs);
+    narrow_left<S>(a.weight + run * a.width * a.outputs, 1, a.outputs, a.outputs, a.width, r.weight, r.pairs);
     Base::pad(a.bias + run * a.outputs, a.outputs, r.bias, r.outputs);
     Base::pad(a.head + run * a.outputs, a.outputs, r.head, r.outputs);
   }
@@ -26,7 +26,7 @@ struct DenseForward : DenseStates<S> {
     this->visit(
         s, count, [&](int64_t k, int64_t c, V x, V y, const float* psi) __attribute__((always_inline)) {
           const int64_t panel = c / kTileSide * kTileSide;
-          store_pairs(r.joint + (panel * r.width + k * kTileSide) / 2 + c - panel, x * psi[0], y * psi[1]);
+          store_pairs<S>(r.joint + (panel * r.width + k * kTileSide) / 2 + c - panel, x * psi[0], y * psi[1]);
         });
     std::fill(r.value, r.value + r.columns, 0.0f), std::fill(r.bits, r.bits + r.outputs / 32 * r.columns, 0u);
     this->multiply(

@@ -37,7 +37,7 @@ struct DenseStates {
 
   HOST_DEVICE void pack_phi(int64_t run) {
     const float* const w1 = a.phi_weight + run * a.inputs * a.width;
-    narrow_left(w1, 1, a.width, a.width, a.inputs, room.phi_weight, room.pairs);
+    narrow_left<S>(w1, 1, a.width, a.width, a.inputs, room.phi_weight, room.pairs);
     pad(a.phi_bias + run * a.width, a.width, room.phi_bias, room.width);
   }
 
@@ -71,8 +71,8 @@ struct DenseStates {
       uint32_t* const to = r.cosines + c / kTileSide * kTileSide * r.inputs / 2 + c % kTileSide;
       const V tau = load<V>(r.tau + c);
       for (int64_t i = 0; i < r.inputs; i += 2)
-        store_pairs(to + i / 2 * kTileSide, cosine<float>(tau, static_cast<float>(i)),
-                    cosine<float>(tau, static_cast<float>(i + 1)));
+        store_pairs<S>(to + i / 2 * kTileSide, cosine<float>(tau, static_cast<float>(i)),
+                       cosine<float>(tau, static_cast<float>(i + 1)));
     }
     multiply(
         r.phi_weight, r.width, r.inputs, r.cosines,

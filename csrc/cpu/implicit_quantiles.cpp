@@ -40,17 +40,21 @@ HOST_DEVICE void backward(const ImplicitQuantilesGrad<T>& args, int64_t begin, i
 // In bfloat16, with all columns. Apart, so that float32's loops are compiled as if it were not there.
 template <typename S>
 HOST_DEVICE void dense_forward(const ImplicitQuantiles<float>& a, int64_t begin, int64_t end) {
-  DenseForward<S> states(a);
-  states.each(begin, end, states);
+  at_level<S>([&](auto level) __attribute__((always_inline)) {
+    DenseForward<decltype(level)> states(a);
+    states.each(begin, end, states);
+  });
 }
 
 template <typename S>
 HOST_DEVICE void dense_backward(const ImplicitQuantilesGrad<float>& args, int64_t begin, int64_t end) {
-  DenseBackward<S> states(args);
-  each_slab(
-      args, begin, end, [&](int64_t first, int64_t last, const Slab<float>& slab) __attribute__((always_inline)) {
-        states.each(first, last, states, slab);
-      });
+  at_level<S>([&](auto level) __attribute__((always_inline)) {
+    DenseBackward<decltype(level)> states(args);
+    each_slab(
+        args, begin, end, [&](int64_t first, int64_t last, const Slab<float>& slab) __attribute__((always_inline)) {
+          states.each(first, last, states, slab);
+        });
+  });
 }
 
 #define LEVEL(target, S, pass, Args) \

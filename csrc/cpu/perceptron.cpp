@@ -180,15 +180,16 @@ HOST_DEVICE void pass(const Perceptron& a, int64_t begin, int64_t end) {
   }
 }
 
-#define LEVEL(target, S, kBf16)                                                                \
-  target void forward_at(const Perceptron& a, Precision<kBf16>, int64_t begin, int64_t end) {  \
-    pass<S, true, kBf16>(a, begin, end);                                                       \
-  }                                                                                            \
-  target void backward_at(const Perceptron& a, Precision<kBf16>, int64_t begin, int64_t end) { \
-    pass<S, false, kBf16>(a, begin, end);                                                      \
-  }                                                                                            \
-  target void weights_at(const Perceptron& a, Precision<kBf16>, int64_t begin, int64_t end) {  \
-    weights<S, kBf16>(a, begin, end);                                                          \
+#define LEVEL(target, S, kBf16)                                                                                        \
+  target void forward_at(const Perceptron& a, Precision<kBf16>, int64_t begin, int64_t end) {                          \
+    at_level<S, kBf16>([&](auto s) __attribute__((always_inline)) { pass<decltype(s), true, kBf16>(a, begin, end); }); \
+  }                                                                                                                    \
+  target void backward_at(const Perceptron& a, Precision<kBf16>, int64_t begin, int64_t end) {                         \
+    at_level<S, kBf16>([&](auto s)                                                                                     \
+                           __attribute__((always_inline)) { pass<decltype(s), false, kBf16>(a, begin, end); });        \
+  }                                                                                                                    \
+  target void weights_at(const Perceptron& a, Precision<kBf16>, int64_t begin, int64_t end) {                          \
+    at_level<S, kBf16>([&](auto s) __attribute__((always_inline)) { weights<decltype(s), kBf16>(a, begin, end); });    \
   }
 template <bool kBf16>
 using Precision = std::bool_constant<kBf16>;

@@ -9,9 +9,9 @@
 namespace pyslsac {
 
 // Vectors of kBytes, kRows rows of two vectors to a tile: all of it in registers.
-template <int kVectorBytes, int kTileRows>
+template <int kVectorBytes, int kTileRows, bool kHasBf16 = false>
 struct Simd {
-  static constexpr int kBytes = kVectorBytes, kRows = kTileRows;
+  static constexpr int kBytes = kVectorBytes, kRows = kTileRows, kRounds = kHasBf16;  // to bfloat16, by an instruction
 };
 using Simd16 = Simd<16, 4>;
 using Simd32 = Simd<32, 6>;
