@@ -121,6 +121,7 @@ JUSTIFIED: dict[str, tuple[int, str]] = {  # file: (lines it may have, why it is
     "csrc/cpu/active_state.h": (85, "all that is packed of a state, and how"),
     "csrc/cpu/dense_states.h": (95, "what goes into the products of both directions, and the way through these"),
     "csrc/cpu/dense_backward.h": (145, "from the quantiles' gradient to all others, in one room"),
+    "csrc/cpu/bf16_factors.h": (90, "both factors in the layouts of tiles, and the room for them"),
     "csrc/cpu/bf16_product.h": (85, "one product, by matrix tiles, by the instruction, and by neither"),
     "csrc/cpu/bf16_panel.h": (90, "a product by columns and by rows, with and without the processor's own"),
     "csrc/cuda/langevin_chain_small.cu": (345, "a network's layers, forward and back, in one kernel"),

@@ -3,12 +3,12 @@
 
 #include <algorithm>
 
+#include "bf16_tiles.h"
 #include "bf16_vector.h"
 #include "four.h"
 
 namespace pyslsac {
 
-constexpr int64_t kTileSide = 32;  // rows and columns that matrix tiles take at once, and the multiple of their depth
 constexpr int64_t kSumRows = 2 * kTileSide;  // whose sums lie aside together
 
 HOST_DEVICE int64_t whole_tiles(int64_t count) { return (count + kTileSide - 1) / kTileSide * kTileSide; }
@@ -61,20 +61,27 @@ struct Bf16Memory {
 };
 
 // The left factor [rows, depth], whose entry (i, j) is left[i stride + j step] and one of whose strides is 1, narrowed
-// `to` whole tiles; `pairs` is room for as many numbers.
+// `to` whole tiles in blocks; `pairs` is room for as many numbers.
 template <typename S>
 HOST_DEVICE void narrow_left(const float* left, int64_t stride, int64_t step, int64_t rows, int64_t depth, Bfloat16* to,
                              uint32_t* pairs) {
   const int64_t whole = whole_tiles(depth);
   if (step == 1) {
-    for (int64_t i = 0; i < rows; ++i) narrow_row<S>(left + i * stride, depth, to + i * whole, whole);
+    for (int64_t i = 0; i < rows; ++i)
+      for (int64_t j = 0; j < whole; j += kTileSide)
+        narrow_row<S>(left + i * stride + j, std::min(kTileSide, depth - j), to + in_block(i, j, whole), kTileSide);
   } else {
     for (int64_t j = 0; j < whole; j += 2)
       narrow_pairs<S>(left + j * step, j + 1 < depth ? left + (j + 1) * step : nullptr, j < depth ? rows : 0,
                       pairs + j / 2 * rows, rows);
-    transpose(reinterpret_cast<const float*>(pairs), whole / 2, rows, reinterpret_cast<float*>(to), whole / 2);
+    for (int64_t i = 0; i < rows; i += kTileSide)
+      for (int64_t j = 0; j < whole; j += kTileSide)
+        transpose(reinterpret_cast<const float*>(pairs) + j / 2 * rows + i, kTileSide / 2,
+                  std::min(kTileSide, rows - i), reinterpret_cast<float*>(to + in_block(i, j, whole)), kTileSide / 2,
+                  rows);
   }
-  std::fill(to + rows * whole, to + whole_tiles(rows) * whole, Bfloat16{});
+  for (int64_t i = rows; i < whole_tiles(rows); ++i)
+    for (int64_t j = 0; j < whole; j += kTileSide) std::fill_n(to + in_block(i, j, whole), kTileSide, Bfloat16{});
 }
 
 }  // namespace pyslsac

@@ -15,8 +15,8 @@ HOST_DEVICE void bf16_panel(Bf16Unit& unit, const Bf16Memory& memory, int64_t de
   using V = typename Lanes<S>::V;
   for (int64_t first = 0; first < rows; first += kSumRows) {
     const int64_t count = std::min(kSumRows, rows - first);
-    bf16_product(unit, memory.left + first * depth, depth, memory.panel, depth, memory.sum, kTileSide,
-                 whole_tiles(count));
+    bf16_product(unit, LeftFactor::in_blocks(memory.left + first * depth, depth), memory.panel, depth, memory.sum,
+                 kTileSide, whole_tiles(count));
     for (int64_t i = 0; i < count; ++i) {
       const float* sum = memory.sum + i * kTileSide;
       if (width == kTileSide)

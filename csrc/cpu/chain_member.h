@@ -35,7 +35,7 @@ HOST_DEVICE void multiply(const Bfloat16* left, int64_t stride, const Bfloat16* 
                           int64_t rows, int64_t columns) {
   Bf16Unit unit;
   for (int64_t c = 0; c < columns; c += kPanel, packed += depth * kPanel)
-    bf16_product(unit, left, stride, packed, depth, out + c, columns, rows);
+    bf16_product(unit, LeftFactor::in_rows(left, stride), packed, depth, out + c, columns, rows);
 }
 
 // Where a member's packed weights lie. `H` holds what the hidden layers multiply.

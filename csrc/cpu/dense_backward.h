@@ -36,8 +36,8 @@ struct DenseBackward : DenseStates<S> {
           const V grad = load<V>(r.grad + c);
           store(r.phi + k * r.columns + c, x), store(r.phi + (k + 1) * r.columns + c, y);
           if (!slab.weight) return;
-          store_row<S>(r.joint_grad + k * r.columns + c, psi[0] * x * grad);
-          store_row<S>(r.joint_grad + (k + 1) * r.columns + c, psi[1] * y * grad);
+          store_row<S>(r.joint_grad + in_block(k, c, r.columns), psi[0] * x * grad);
+          store_row<S>(r.joint_grad + in_block(k + 1, c, r.columns), psi[1] * y * grad);
         });
     leave(slab.weight);
     for (int64_t t = 0; t < count; ++t)
@@ -77,7 +77,7 @@ struct DenseBackward : DenseStates<S> {
         const V phi = load<V>(r.phi + k * r.columns + c + j), grad = load<V>(sum + j) * load<V>(r.grad + c + j);
         psi_grad += phi * grad;
         const V phi_grad = relu_grad(phi, r.psi[state] * grad);
-        if (weights) store_row<S>(r.phi_grad + k * r.columns + c + j, phi_grad), bias_grad += phi_grad;
+        if (weights) store_row<S>(r.phi_grad + in_block(k, c + j, r.columns), phi_grad), bias_grad += phi_grad;
       }
       r.psi_grad[state] += total(psi_grad);
       if (weights) store(r.phi_bias_grad + k * kVector, load<V>(r.phi_bias_grad + k * kVector) + bias_grad);

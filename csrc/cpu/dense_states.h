@@ -49,8 +49,8 @@ struct DenseStates {
     for (int64_t c = 0; c < columns; c += kTileSide, right += depth / 2 * kTileSide)
       for (int64_t first = 0; first < rows; first += kSumRows) {
         const int64_t count = std::min(kSumRows, rows - first);
-        bf16_product(unit, left + first * depth, depth, reinterpret_cast<const Bfloat16*>(right), depth, sum, kTileSide,
-                     count);
+        bf16_product(unit, LeftFactor::in_blocks(left + first * depth, depth), reinterpret_cast<const Bfloat16*>(right),
+                     depth, sum, kTileSide, count);
         for (int64_t i = 0; i < count; i += 2) each(first + i, c, sum + i * kTileSide, sum + (i + 1) * kTileSide);
       }
   }

@@ -35,20 +35,24 @@ HOST_DEVICE void transpose_four(const T* row0, const T* row1, const T* row2, con
   store(to + 3 * lanes, __builtin_shufflevector(high[0], high[1], 2, 3, 6, 7));
 }
 
-// to [columns, lanes] <- from [rows, columns] with its axes swapped; lanes past the rows are left alone.
+// to [columns, lanes] <- from [rows, columns], rows `stride` apart, with its axes swapped; lanes past the rows are left
+// alone.
+template <typename T>
+HOST_DEVICE void transpose(const T* __restrict from, int64_t rows, int64_t columns, T* __restrict to, int64_t lanes,
+                           int64_t stride) {
+  int64_t n = 0;
+  for (; n + 4 <= rows; n += 4, from += 4 * stride) {
+    const T *const one = from + stride, *const two = one + stride, *const three = two + stride;
+    int64_t c = 0;
+    for (; c + 4 <= columns; c += 4) transpose_four(from + c, one + c, two + c, three + c, to + c * lanes + n, lanes);
+    for (; c < columns; ++c) store(to + c * lanes + n, Four<T>{from[c], one[c], two[c], three[c]});
+  }
+  for (; n < rows; ++n, from += stride)
+    for (int64_t c = 0; c < columns; ++c) to[c * lanes + n] = from[c];
+}
 template <typename T>
 HOST_DEVICE void transpose(const T* __restrict from, int64_t rows, int64_t columns, T* __restrict to, int64_t lanes) {
-  int64_t n = 0;
-  for (; n + 4 <= rows; n += 4, from += 4 * columns) {
-    int64_t c = 0;
-    for (; c + 4 <= columns; c += 4)
-      transpose_four(from + c, from + columns + c, from + 2 * columns + c, from + 3 * columns + c, to + c * lanes + n,
-                     lanes);
-    for (; c < columns; ++c)
-      store(to + c * lanes + n, Four<T>{from[c], from[columns + c], from[2 * columns + c], from[3 * columns + c]});
-  }
-  for (; n < rows; ++n, from += columns)
-    for (int64_t c = 0; c < columns; ++c) to[c * lanes + n] = from[c];
+  transpose(from, rows, columns, to, lanes, columns);
 }
 
 }  // namespace pyslsac

@@ -42,20 +42,26 @@ struct MemoryTiles {
   }
 };
 
-extern "C" int64_t product(const uint16_t* left, int64_t stride, const uint16_t* packed, int64_t depth, float* out,
-                           int64_t out_stride, int64_t rows) {
-  MemoryTiles tiles;
-  return tile_product(tiles, reinterpret_cast<const Bfloat16*>(left), stride, reinterpret_cast<const Bfloat16*>(packed),
-                      depth, out, out_stride, rows);
+template <typename Tiles>
+int64_t product_in(Tiles&& tiles, const uint16_t* left, int64_t stride, bool blocks, const uint16_t* packed,
+                   int64_t depth, float* out, int64_t out_stride, int64_t rows) {
+  const Bfloat16* const data = reinterpret_cast<const Bfloat16*>(left);
+  const LeftFactor factor = blocks ? LeftFactor::in_blocks(data, stride) : LeftFactor::in_rows(data, stride);
+  return tile_product(tiles, factor, reinterpret_cast<const Bfloat16*>(packed), depth, out, out_stride, rows);
 }
+
+extern "C" int64_t product(const uint16_t* left, int64_t stride, bool blocks, const uint16_t* packed, int64_t depth,
+                           float* out, int64_t out_stride, int64_t rows) {
+  return product_in(MemoryTiles{}, left, stride, blocks, packed, depth, out, out_stride, rows);
+}
+
+extern "C" int64_t place(int64_t i, int64_t j, int64_t depth) { return in_block(i, j, depth); }
 
 #ifdef MATRIX_TILES
 extern "C" int available() { return AmxTiles::available(); }
-extern "C" int64_t processor_product(const uint16_t* left, int64_t stride, const uint16_t* packed, int64_t depth,
-                                     float* out, int64_t out_stride, int64_t rows) {
-  AmxTiles tiles;
-  return tile_product(tiles, reinterpret_cast<const Bfloat16*>(left), stride, reinterpret_cast<const Bfloat16*>(packed),
-                      depth, out, out_stride, rows);
+extern "C" int64_t processor_product(const uint16_t* left, int64_t stride, bool blocks, const uint16_t* packed,
+                                     int64_t depth, float* out, int64_t out_stride, int64_t rows) {
+  return product_in(AmxTiles{}, left, stride, blocks, packed, depth, out, out_stride, rows);
 }
 #endif
 

@@ -33,9 +33,19 @@ def packed(matrix: torch.Tensor) -> torch.Tensor:
     return matrix.unflatten(0, (-1, 2)).transpose(1, 2).contiguous()
 
 
+def in_blocks(library: ctypes.CDLL, left: torch.Tensor) -> torch.Tensor:
+    """[rows, depth] in blocks of 32 by 32, entry by entry."""
+    library.place.restype, (rows, depth) = ctypes.c_int64, left.shape
+    places = [[library.place(*map(ctypes.c_int64, (i, j, depth))) for j in range(depth)] for i in range(rows)]
+    out = torch.full((-(-rows // 32) * 32 * depth,), torch.nan).bfloat16()
+    out[torch.tensor(places, dtype=torch.long).view(rows, depth)] = left
+    return out
+
+
+@pytest.mark.parametrize("blocks", [False, True])
 @pytest.mark.parametrize("rows", [0, 31, 32, 33, 64, 95])
 @pytest.mark.parametrize("depth", [32, 96, 256])
-def test_products_of_whole_tiles(library: ctypes.CDLL, rows: int, depth: int) -> None:
+def test_products_of_whole_tiles(library: ctypes.CDLL, rows: int, depth: int, blocks: bool) -> None:
     stride, out_stride, whole = depth + 32, 48, rows // 32 * 32
     left, right = torch.randn(rows, stride).bfloat16(), torch.randn(depth, 32).bfloat16()
     expected = left[:, :depth].double() @ right.double()
@@ -45,10 +55,11 @@ def test_products_of_whole_tiles(library: ctypes.CDLL, rows: int, depth: int) ->
     for function in functions:
         function.restype = ctypes.c_int64
         out = np.full((rows + 1, out_stride), np.nan, np.float32)
-        from_left, from_right = bits(left), bits(packed(right))
+        from_left = bits(in_blocks(library, left) if blocks else left)
+        from_right = bits(packed(right))
         sizes = [ctypes.c_int64(n) for n in (stride, depth, out_stride, rows)]
         pointers = [ctypes.c_void_p(array.ctypes.data) for array in (from_left, from_right, out)]
-        done = function(pointers[0], sizes[0], pointers[1], sizes[1], pointers[2], sizes[2], sizes[3])
+        done = function(pointers[0], sizes[0], blocks, pointers[1], sizes[1], pointers[2], sizes[2], sizes[3])
         assert done == whole
         assert np.isnan(out[whole:]).all() and np.isnan(out[:, 32:]).all()  # nothing else was written
         np.testing.assert_allclose(out[:whole, :32], expected[:whole].numpy(), rtol=1e-4, atol=1e-4)
