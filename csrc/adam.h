@@ -18,7 +18,7 @@ struct Adam {
   const AdamTensor* tensors;
   int64_t count, chunks, runs;
   double lr, beta1, beta2, eps, weight_decay, grad_norm;  // grad_norm: infinite for none
-  bool maximize, wide;
+  bool maximize, decoupled, wide;                         // decoupled: weights decay beside the step (AdamW)
   double *sums, *factors;  // [chunks] of squares; [R] that bring the runs' norms to grad_norm; null for none
 
   HOST_DEVICE int64_t groups() const { return runs; }
@@ -36,12 +36,13 @@ struct Widened {
 // The numbers of step t in the type T that it is computed in, and what becomes of one element.
 template <typename T>
 struct AdamElement {
-  T factor, sign, decay, rest1, beta2, rest2, eps, size, wider;
+  T factor, sign, decay, shrink, rest1, beta2, rest2, eps, size, wider;
 
   HOST_DEVICE static AdamElement of(const Adam& a, double t, double factor) {
     return {static_cast<T>(factor),
             static_cast<T>(a.maximize ? -1 : 1),
-            static_cast<T>(a.weight_decay),
+            static_cast<T>(a.decoupled ? 0.0 : a.weight_decay),
+            static_cast<T>(a.decoupled ? 1 - a.lr * a.weight_decay : 1.0),
             static_cast<T>(1 - a.beta1),
             static_cast<T>(a.beta2),
             static_cast<T>(1 - a.beta2),
@@ -53,7 +54,7 @@ struct AdamElement {
     const T g = sign * grad + decay * param;
     m += rest1 * (g - m);
     v = beta2 * v + rest2 * g * g;
-    param -= size * m / (sqrt_rn(v) * wider + eps);
+    param = shrink * param - size * m / (sqrt_rn(v) * wider + eps);
   }
 };
 

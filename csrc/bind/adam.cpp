@@ -24,7 +24,8 @@ void within(const char* argument, double value, double low, double high) {
 }
 
 void adam_(Tensors params, Tensors grads, Tensors exp_avgs, Tensors exp_avg_sqs, Tensors steps, int64_t runs, double lr,
-           double beta1, double beta2, double eps, double weight_decay, double grad_norm, bool maximize) {
+           double beta1, double beta2, double eps, double weight_decay, double grad_norm, bool maximize,
+           bool decoupled) {
   const char* op = "adam_";
   if (params.empty()) return;
   const Tensor& like = params[0];
@@ -66,6 +67,7 @@ void adam_(Tensors params, Tensors grads, Tensors exp_avgs, Tensors exp_avg_sqs,
                   weight_decay,
                   grad_norm,
                   maximize,
+                  decoupled,
                   wide,
                   data,
                   clipped ? data + chunks : nullptr};

@@ -134,7 +134,7 @@ class SLSAC(Agent):
         config = self.config
         if kind != "asgld":  # Adam is AdamW without decay
             decay = config.weight_decay if kind == "adamw" else 0.0
-            return torch.optim.AdamW(module.parameters(), lr=config.critic_lr, weight_decay=decay, fused=True)
+            return Adam(module.parameters(), config.critic_lr, weight_decay=decay, decoupled_weight_decay=True)
         names = ["temperature", "bias", "betas", "eps", "variant", "clip", "clip_threshold", "compensated"]
         rule: Any = {name: getattr(config, name) for name in names}
         seed = self.derived_seeds(type(module).__name__)

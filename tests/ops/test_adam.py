@@ -21,7 +21,9 @@ def lists(runs=2, dtype=torch.float32, steps=3, seed=0):
     return [*made, [torch.tensor(float(steps)) for _ in SHAPES]]
 
 
-def by_hand(made, runs, *, lr, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0, grad_norm=None, maximize=False):
+def by_hand(
+    made, runs, *, lr, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0, grad_norm=None, maximize=False, decoupled=False
+):
     """The docstring's formula in float64: what each list holds after the step."""
     params, grads, means, squares, steps = ([t.double() for t in tensors] for tensors in made)
     norms = sum(g.reshape(runs, -1).square().sum(1) for g in grads).sqrt()
@@ -30,7 +32,8 @@ def by_hand(made, runs, *, lr, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0, g
     for p, g, m, v, t in zip(params, grads, means, squares, steps, strict=True):
         g = g * scale.view(-1, *[1] * (g.dim() - 1)).double()
         out[1].append(g)
-        g, t = (-g if maximize else g) + weight_decay * p, t + 1
+        g, t = (-g if maximize else g) + (0 if decoupled else weight_decay) * p, t + 1
+        p = p * (1 - lr * weight_decay) if decoupled else p
         m, v = m + (1 - betas[0]) * (g - m), betas[1] * v + (1 - betas[1]) * g * g
         root = (v / (1 - betas[1] ** t)).sqrt()
         new = p - lr / (1 - betas[0] ** t) * m / (root + eps)
@@ -44,7 +47,7 @@ def by_hand(made, runs, *, lr, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0, g
 @pytest.mark.parametrize(
     "options",
     [{}, dict(grad_norm=3.0), dict(grad_norm=1e6), dict(weight_decay=0.1, maximize=True, grad_norm=5.0),
-     dict(betas=(0.5, 0.9), eps=1e-2)],
+     dict(weight_decay=0.3, decoupled=True), dict(betas=(0.5, 0.9), eps=1e-2)],
     ids=str,
 )  # fmt: skip
 def test_the_formula(options, op, dtype, rtol):

@@ -22,7 +22,11 @@ def move(params, optimizer, steps, first=0):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("options", [{}, dict(weight_decay=0.1), dict(maximize=True)], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [{}, dict(weight_decay=0.1), dict(maximize=True), dict(weight_decay=0.5, decoupled_weight_decay=True)],
+    ids=str,
+)
 def test_the_numbers_are_torchs(options, dtype):
     ours, theirs = parameters(dtype), parameters(dtype)
     move(ours, Adam(ours, lr=1e-2, **options), 9)

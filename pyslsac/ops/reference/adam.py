@@ -34,13 +34,15 @@ def adam_(
     weight_decay: float,
     grad_norm: float,
     maximize: bool,
+    decoupled: bool = False,
 ) -> None:
     """One step on every tensor of the lists; `pyslsac.ops.adam_` has the formulas."""
     check(params, {"grads": grads, "exp_avgs": exp_avgs, "exp_avg_sqs": exp_avg_sqs}, steps, runs)
     if math.isfinite(grad_norm):
         clip_runs([grad.view(runs, -1) for grad in grads], grad_norm)
     torch._foreach_add_(list(steps), 1)
-    torch._fused_adam_(
+    step = torch._fused_adamw_ if decoupled else torch._fused_adam_
+    step(
         list(params), list(grads), list(exp_avgs), list(exp_avg_sqs), [], list(steps), lr=lr, beta1=beta1,
         beta2=beta2, eps=eps, weight_decay=weight_decay, amsgrad=False, maximize=maximize,
     )  # fmt: skip
