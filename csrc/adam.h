@@ -36,13 +36,13 @@ struct Widened {
 // The numbers of step t in the type T that it is computed in, and what becomes of one element.
 template <typename T>
 struct AdamElement {
-  T factor, sign, decay, shrink, rest1, beta2, rest2, eps, size, wider;
+  T factor, sign, decay, fade, rest1, beta2, rest2, eps, size, wider;
 
   HOST_DEVICE static AdamElement of(const Adam& a, double t, double factor) {
     return {static_cast<T>(factor),
             static_cast<T>(a.maximize ? -1 : 1),
             static_cast<T>(a.decoupled ? 0.0 : a.weight_decay),
-            static_cast<T>(a.decoupled ? 1 - a.lr * a.weight_decay : 1.0),
+            static_cast<T>(a.decoupled ? a.lr * a.weight_decay : 0.0),
             static_cast<T>(1 - a.beta1),
             static_cast<T>(a.beta2),
             static_cast<T>(1 - a.beta2),
@@ -54,7 +54,7 @@ struct AdamElement {
     const T g = sign * grad + decay * param;
     m += rest1 * (g - m);
     v = beta2 * v + rest2 * g * g;
-    param = shrink * param - size * m / (sqrt_rn(v) * wider + eps);
+    param -= fade * param + size * m / (sqrt_rn(v) * wider + eps);  // 1 - fade itself would be rounded
   }
 };
 

@@ -30,7 +30,7 @@ class RunningNormalizer:
         self.square_sum = torch.zeros_like(self.mean)  # of deviations from the mean
         self.std = torch.zeros_like(self.mean)
         self.count = 0
-        self.any = torch.zeros((), dtype=torch.bool, device=device)  # is anything taken in? Here a graph sees it
+        self.known = torch.zeros((), dtype=torch.bool, device=device)  # is anything taken in? Here a graph sees it
 
     def __call__(self, x: Tensor) -> Tensor:
         """Take in and normalise x."""
@@ -40,6 +40,8 @@ class RunningNormalizer:
     def take(self, x: Tensor) -> None:
         """Take in x [R, n, *size] (Chan's parallel update of the moments)."""
         values, fresh = x.to(self.mean), x.shape[1]
+        if fresh == 0:
+            return
         share, mean = fresh / (self.count + fresh), values.mean(1)
         shift = mean - self.mean
         self.square_sum.addcmul_(shift, shift, value=self.count * share)
@@ -51,12 +53,12 @@ class RunningNormalizer:
     def _counted(self, count: int) -> None:
         self.count = count
         torch.div(self.square_sum, max(count - 1, 1), out=self.std).sqrt_().clamp_(min=self.min_std)
-        self.any.fill_(count > 0)
+        self.known.fill_(count > 0)
 
     def normalize(self, x: Tensor) -> Tensor:
         """x [R, B, *size] in units of what has been taken in; x as it is before that."""
         scaled = (x.to(self.mean) - self.mean.unsqueeze(1)).div_(self.std.unsqueeze(1)).clamp_(-self.clip, self.clip)
-        return torch.where(self.any, scaled.to(x), x)
+        return torch.where(self.known, scaled.to(x), x)
 
     def state_dict(self) -> dict[str, Any]:
         return {"count": self.count, "mean": self.mean.clone(), "square_sum": self.square_sum.clone()}

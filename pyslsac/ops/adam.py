@@ -42,8 +42,8 @@ def adam_(
     grad ← grad · min(1, grad_norm / (norm + 10⁻⁶));   t ← t + 1;   g = ±grad + weight_decay θ
     m ← m + (1-β₁)(g - m);   v ← β₂ v + (1-β₂) g²;   θ ← θ - lr / (1-β₁ᵗ) · m / (√v / √(1-β₂ᵗ) + eps)
 
-    Decoupled, weight_decay shrinks θ to (1 - lr weight_decay) θ before the step instead (AdamW). The numbers are those
-    of torch.nn.utils.clip_grad_norm_ and torch.optim.Adam or AdamW(fused=True), but for rounding.
+    Decoupled, weight_decay takes lr weight_decay θ from θ beside the step instead (AdamW). The numbers are those of
+    torch.nn.utils.clip_grad_norm_ and torch.optim.Adam or AdamW(fused=True), but for rounding.
 
     params, grads, exp_avgs, exp_avg_sqs: lists of tensors [runs, ...] of one dtype, alike in fours; steps: float32
     scalars, one a parameter, t before the step. grad_norm: of each run over all its tensors; None clips nothing. Norms

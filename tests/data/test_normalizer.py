@@ -16,6 +16,14 @@ def test_the_moments_are_those_of_all_values_seen():
     torch.testing.assert_close(out, expected.clamp(-5, 5))
 
 
+def test_nothing_changes_nothing():
+    normalizer, empty = RunningNormalizer(2), torch.zeros(2, 0)
+    assert normalizer(empty).shape == (2, 0) and normalizer.count == 0
+    normalizer.take(torch.tensor([[1.0, 3.0], [2.0, 2.0]]))
+    normalizer.take(empty)
+    assert normalizer.mean.tolist() == [2.0, 2.0] and normalizer.count == 2
+
+
 def test_a_constant_stream_is_zero_and_the_state_comes_back():
     normalizer = RunningNormalizer(1)
     assert normalizer(torch.full((1, 4), 3.0)).tolist() == [[0.0] * 4]

@@ -1,10 +1,6 @@
-// tile_product over registers in memory that do what the processor's are documented to do, and the real ones to
-// compile.
-#include "../../csrc/cpu/bf16_tiles.h"
-
-#include <cstring>
-
-#include "../../csrc/cpu/amx_tiles.h"
+// tile_product over registers in memory that do what the processor's are documented to do, and over the real ones; and
+// the product without tiles: by the instruction or, with PYSLSAC_ONE_CLONE, by neither.
+#include "../../csrc/cpu/bf16_product.h"
 
 namespace pyslsac {
 
@@ -42,17 +38,32 @@ struct MemoryTiles {
   }
 };
 
+LeftFactor factor(const uint16_t* left, int64_t stride, bool blocks) {
+  const Bfloat16* const data = reinterpret_cast<const Bfloat16*>(left);
+  return blocks ? LeftFactor::in_blocks(data, stride) : LeftFactor::in_rows(data, stride);
+}
+
 template <typename Tiles>
 int64_t product_in(Tiles&& tiles, const uint16_t* left, int64_t stride, bool blocks, const uint16_t* packed,
                    int64_t depth, float* out, int64_t out_stride, int64_t rows) {
-  const Bfloat16* const data = reinterpret_cast<const Bfloat16*>(left);
-  const LeftFactor factor = blocks ? LeftFactor::in_blocks(data, stride) : LeftFactor::in_rows(data, stride);
-  return tile_product(tiles, factor, reinterpret_cast<const Bfloat16*>(packed), depth, out, out_stride, rows);
+  const Bfloat16* const panel = reinterpret_cast<const Bfloat16*>(packed);
+  return tile_product(tiles, factor(left, stride, blocks), panel, depth, out, out_stride, rows);
 }
 
 extern "C" int64_t product(const uint16_t* left, int64_t stride, bool blocks, const uint16_t* packed, int64_t depth,
                            float* out, int64_t out_stride, int64_t rows) {
   return product_in(MemoryTiles{}, left, stride, blocks, packed, depth, out, out_stride, rows);
+}
+
+extern "C" int64_t product_without(const uint16_t* left, int64_t stride, bool blocks, const uint16_t* packed,
+                                   int64_t depth, float* out, int64_t out_stride, int64_t rows) {
+  Bf16Unit unit;
+#ifdef MATRIX_TILES
+  unit.tiles.reset();
+#endif
+  const Bfloat16* const panel = reinterpret_cast<const Bfloat16*>(packed);
+  bf16_product(unit, factor(left, stride, blocks), panel, depth, out, out_stride, rows);
+  return rows;
 }
 
 extern "C" int64_t place(int64_t i, int64_t j, int64_t depth) { return in_block(i, j, depth); }

@@ -173,9 +173,10 @@ def test_entries_not_above_zero_count_as_zero(device):
 
 
 @devices
-def test_not_a_number_stays_one(device):
+@pytest.mark.parametrize("place", [0, 1], ids=["psi", "tau"])
+def test_not_a_number_stays_one(place, device):
     args = case(device=device)
-    args[0][0, 2, 3] = torch.nan
+    args[place][0, 2, 3] = torch.nan
     assert implicit_quantiles(*args).isnan().any(-1).tolist() == [[False, False, True, False, False]]
 
 

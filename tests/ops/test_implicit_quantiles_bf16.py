@@ -110,9 +110,10 @@ def test_empty_axes(sizes, device):
 
 
 @devices
-def test_not_a_number_stays_one_and_in_its_state(device):
+@pytest.mark.parametrize("place", [0, 1], ids=["psi", "tau"])
+def test_not_a_number_stays_one_and_in_its_state(place, device):
     args = case(40, 8, 6, 17, 19, dtype=torch.float32, device=device)
-    args[0][0, 2, 3] = torch.nan
+    args[place][0, 2, 3] = torch.nan
     assert CALL(*args).isnan().any(-1)[0].nonzero().flatten().tolist() == [2]
 
 
