@@ -40,6 +40,11 @@ FAMILY: dict[str, Callable[..., Any]] = {  # what makes the plain version, from 
     "sac-pid": lambda obs, act, **config: sac_lag.SACLag(obs, act, sac_lag.Config(actor_lr=1e-4, **config)),
     "td3-pid": lambda obs, act, **config: td3_lag.TD3Lag(obs, act, td3_lag.Config(actor_lr=1e-4, **config)),
 }
+MORE: dict[
+    str, dict[str, dict[str, Any]]
+] = {  # states that change what an update has to do, and the fields that make them
+    "algd": {", a price on every action": dict(cost_limit=0.0)},  # at first there is one on none: Qc < budget - λ / ρ
+}
 
 ON_POLICY: dict[str, Any] = {"ppo-lag": on_policy.PPOLag, "cpo": on_policy.CPO}
 
@@ -109,18 +114,19 @@ def with_compiled_losses(name: str, spec: Spec, config: dict[str, Any], device: 
 def family_cases(device: torch.device, quick: bool) -> Iterator[tuple[str, Rivals]]:
     spec = TASKS["HalfCheetah"]
     batch = random_batch(spec, 1, 32 if quick else 256, device)
-    for name, plain_version in FAMILY.items():
-        config: dict[str, Any] = dict(width=64) if quick else {}
+    kinds = [(name, title, more) for name in FAMILY for title, more in ({"": {}} | MORE.get(name, {})).items()]
+    for name, title, more in kinds:
+        config: dict[str, Any] = (dict(width=64) if quick else {}) | more
         agent = make_agent(name, spec, config, device=device)
         updates: dict[str, Callable[[Batch], object]] = {name: Graph(agent)}
         if not quick:
             updates["bf16"] = Graph(make_agent(name, spec, config | BF16, device=device))
         with torch.device(device):
-            plain = plain_version(spec.obs_dim, spec.act_dim, **config)
+            plain = FAMILY[name](spec.obs_dim, spec.act_dim, **config)
         updates |= {"eager": agent.update, "separate networks": plain.update}
         delay = getattr(agent.config, "policy_delay", 1)
         yield (
-            f"{name}, HalfCheetah" + (f", {delay} updates a call" if delay > 1 else ""),
+            f"{name}, HalfCheetah{title}" + (f", {delay} updates a call" if delay > 1 else ""),
             {side: partial(repeat, update, batch, delay) for side, update in updates.items()},
         )
 

@@ -69,7 +69,9 @@ Two forward(const Tensor& psi, const Tensor& tau, const Tensor& phi_weight, cons
   args.quantiles = static_cast<T*>(quantiles.mutable_data_ptr());
   args.active = keep ? static_cast<uint32_t*>(active.mutable_data_ptr()) : nullptr;
   const Tensor cosines = cosine_room(psi, args);
-  launch<ImplicitQuantiles<T>>(backend::implicit_quantiles, args, psi, args.runs * args.batch, grain(args, 1));
+  const int64_t some = bf16 ? 64 : 8;  // bfloat16 packs a run's weights first
+  launch_shared<ImplicitQuantiles<T>>(backend::implicit_quantiles, args, psi, args.runs * args.batch, grain(args, 1),
+                                      some);
   return {quantiles, active};
 }
 
@@ -103,8 +105,8 @@ Five backward(const Tensor& grad, const Tensor& active, const Tensor& psi, const
             make(weight.sizes(), &args.weight), make({a.runs, a.outputs}, &args.bias)};
   Tensor scratch = room(psi, {weights ? backend::implicit_quantiles_scratch(a) : 0});
   args.scratch = static_cast<T*>(scratch.mutable_data_ptr());
-  launch<ImplicitQuantilesGrad<T>>(backend::implicit_quantiles_backward, args, psi, a.runs * cpu::kSlabs,
-                                   grain(a, a.batch / cpu::kSlabs));
+  launch_shared<ImplicitQuantilesGrad<T>>(backend::implicit_quantiles_backward, args, psi, a.runs * cpu::kSlabs,
+                                          grain(a, a.batch / cpu::kSlabs), bf16 ? 2 : 1);
   if (weights)
     launch<ImplicitQuantilesGrad<T>>(backend::implicit_quantiles_weights, args, psi, a.runs * (a.width + 1), 32);
   return made;

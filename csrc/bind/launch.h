@@ -8,6 +8,9 @@
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
 
+#include <algorithm>
+#include <atomic>
+
 #include "flush.h"
 
 #ifdef PYSLSAC_CUDA
@@ -37,6 +40,12 @@ void launch(void (*kernel)(const Args&, void*), const Args& args, const torch::s
   kernel(args, stream);
   STD_CUDA_KERNEL_LAUNCH_CHECK();
 }
+
+template <typename Args>
+void launch_shared(void (*kernel)(const Args&, void*), const Args& args, const torch::stable::Tensor& where,
+                   int64_t count, int64_t grain, int64_t = 1) {
+  launch<Args>(kernel, args, where, count, grain);
+}
 #else
 namespace backend = cpu;  // where denormal numbers are zero
 
@@ -47,6 +56,18 @@ void launch(void (*kernel)(const Args&, int64_t, int64_t), const Args& args, con
   torch::stable::parallel_for(0, count, grain, [&](int64_t begin, int64_t end) {
     const Flush flush;
     kernel(args, begin, end);
+  });
+}
+
+// The same for units of which whoever is free takes some at a time: threads rarely keep the same pace.
+template <typename Args>
+void launch_shared(void (*kernel)(const Args&, int64_t, int64_t), const Args& args, const torch::stable::Tensor&,
+                   int64_t count, int64_t grain, int64_t some = 1) {
+  const int64_t threads = std::min<int64_t>(torch::stable::get_num_threads(), (count + grain - 1) / grain);
+  std::atomic<int64_t> next{0};
+  torch::stable::parallel_for(0, threads, 1, [&](int64_t, int64_t) {
+    const Flush flush;
+    for (int64_t unit; (unit = next.fetch_add(some)) < count;) kernel(args, unit, std::min(unit + some, count));
   });
 }
 #endif

@@ -1,5 +1,6 @@
 #include "../perceptron.h"
 
+#include <array>
 #include <tuple>
 #include <vector>
 
@@ -14,10 +15,9 @@ using Tensors = std::vector<Tensor>;
 using Kinds = std::vector<int64_t>;
 
 const float* data(const char* op, const char* argument, const Tensor& tensor, const Tensor& x,
-                  std::vector<int64_t> sizes) {
-  bool fits = tensor.scalar_type() == ScalarType::Float && same_device(tensor, x) && tensor.is_contiguous() &&
-              tensor.dim() == static_cast<int64_t>(sizes.size());
-  for (size_t axis = 0; fits && axis < sizes.size(); ++axis) fits = tensor.size(axis) == sizes[axis];
+                  IntHeaderOnlyArrayRef sizes) {
+  const bool fits = tensor.scalar_type() == ScalarType::Float && same_device(tensor, x) && tensor.is_contiguous() &&
+                    tensor.sizes().equals(sizes);
   if (!fits) {
     std::ostringstream wanted;
     for (size_t axis = 0; axis < sizes.size(); ++axis) wanted << (axis ? ", " : "float32 [") << sizes[axis];
@@ -33,8 +33,8 @@ Perceptron arguments(const char* op, const Tensor& x, const Tensors& weights, co
   require(layers > 0 && layers <= kPerceptronLayers, op, "weights", layers, "1 to 8 layers");
   require(activations.size() == layers, op, "activations", activations.size(), "one a layer");
   require(x.dim() == 3 && x.size(2) > 0, op, "x", x, "[G / shared, B, in]");
-  require(weights[0].dim() == 3 && x.size(0) > 0 && weights[0].size(0) % x.size(0) == 0, op, "weights", weights[0],
-          "[G, in, out], G a multiple of x's first axis, " + describe(x));
+  if (weights[0].dim() != 3 || x.size(0) == 0 || weights[0].size(0) % x.size(0) > 0)
+    require(false, op, "weights", weights[0], "[G, in, out], G a multiple of x's first axis, " + describe(x));
   require(bf16 >= 0 && bf16 <= static_cast<int64_t>(layers) && !(bf16 && x.is_cuda()), op, "bf16", bf16,
           "at most as many as there are layers, and none on CUDA");
   args.layers = static_cast<int>(layers), args.bf16 = static_cast<int>(bf16), args.networks = weights[0].size(0),
@@ -53,17 +53,20 @@ Perceptron arguments(const char* op, const Tensor& x, const Tensors& weights, co
 
 int64_t size(const Perceptron& args, int l) { return args.networks * args.batch * args.layer[l].outputs; }
 
-// The values and slopes that a forward pass keeps, in the order of the layers: `next` gives each its place.
+// The values and slopes that a forward pass keeps, in the order of the layers: `next` gives each its place. Where
+// nothing is learned no value is wanted but a ReLU's, off which its slope is read.
 template <typename Next>
-void place(Perceptron& args, const Tensor& y, const Next& next) {
+void place(Perceptron& args, const Tensor& y, bool learned, const Next& next) {
   for (int l = 0; l < args.layers; ++l) {
-    args.layer[l].out = l + 1 < args.layers ? next(l) : static_cast<float*>(y.mutable_data_ptr());
-    args.layer[l].slope = args.layer[l].kind > Layer::relu ? next(l) : nullptr;
+    PerceptronLayer& layer = args.layer[l];
+    layer.out =
+        l + 1 < args.layers ? next(l, learned || layer.kind == Layer::relu) : static_cast<float*>(y.mutable_data_ptr());
+    layer.slope = layer.kind > Layer::relu ? next(l, true) : nullptr;
   }
 }
 
 std::tuple<Tensor, Tensors> perceptron(Tensor x, Tensors weights, Tensors biases, Kinds activations, bool keep,
-                                       int64_t bf16) {
+                                       bool learned, int64_t bf16) {
   Perceptron args = arguments("perceptron", x, weights, activations, bf16);
   require(biases.size() == weights.size(), "perceptron", "biases", biases.size(), "one a layer");
   for (int l = 0; l < args.layers; ++l)
@@ -71,10 +74,10 @@ std::tuple<Tensor, Tensors> perceptron(Tensor x, Tensors weights, Tensors biases
   const auto made = [&](int l) { return room(x, {args.networks, args.batch, args.layer[l].outputs}); };
   Tensor y = made(args.layers - 1);
   Tensors kept;
-  place(args, y, [&](int l) -> float* {
+  place(args, y, learned, [&](int l, bool wanted) -> float* {
     if (!keep) return nullptr;
-    kept.push_back(made(l));
-    return static_cast<float*>(kept.back().mutable_data_ptr());
+    kept.push_back(wanted ? made(l) : room(x, {0}));
+    return wanted ? static_cast<float*>(kept.back().mutable_data_ptr()) : nullptr;
   });
   run_forward(args, x);
   return {y, kept};
@@ -84,14 +87,17 @@ std::tuple<Tensor, Tensors> perceptron_backward(Tensor grad, Tensor x, Tensor y,
                                                 Kinds activations, int64_t input, bool learned, int64_t bf16) {
   const char* op = "perceptron_backward";
   Perceptron args = arguments(op, x, weights, activations, bf16);
-  const std::vector<int64_t> sizes{args.networks, args.batch, args.layer[args.layers - 1].outputs};
+  const std::array<int64_t, 3> sizes{args.networks, args.batch, args.layer[args.layers - 1].outputs};
   args.y_grad = data(op, "grad", grad, x, sizes), data(op, "y", y, x, sizes);
   size_t taken = 0;
-  place(args, y, [&](int l) {
+  place(args, y, learned, [&](int l, bool wanted) -> float* {
     require(taken < kept.size(), op, "kept", kept.size(), "all that perceptron kept");
-    return const_cast<float*>(data(op, "kept", kept[taken++], x, {args.networks, args.batch, args.layer[l].outputs}));
+    const Tensor& from = kept[taken++];
+    if (!wanted) return nullptr;
+    return const_cast<float*>(data(op, "kept", from, x, {args.networks, args.batch, args.layer[l].outputs}));
   });
-  require(input >= 0 && input <= x.size(2), op, "input", input, "at most x's columns, " + std::to_string(x.size(2)));
+  if (input < 0 || input > x.size(2))
+    require(false, op, "input", input, "at most x's columns, " + std::to_string(x.size(2)));
   Tensor x_grad = room(x, {args.networks, args.batch, input});
   args.x_grad = input ? static_cast<float*>(x_grad.mutable_data_ptr()) : nullptr, args.x_columns = input;
   int64_t between = 0;

@@ -34,14 +34,14 @@ inline int64_t grain(const Perceptron& args, int64_t units) {  // at least about
 inline void run_forward(Perceptron& args, const Tensor& x) {
   set_block(args);
   const int64_t units = args.networks * cpu::blocks(args);
-  launch<Perceptron>(cpu::perceptron, args, x, units, grain(args, units));
+  launch_shared<Perceptron>(cpu::perceptron, args, x, units, grain(args, units));
 }
 
 inline void run_backward(Perceptron& args, const Tensor& x, bool learned) {
   set_block(args);
   const int64_t units = args.networks * cpu::blocks(args), parts = args.networks * cpu::perceptron_columns(args);
-  launch<Perceptron>(cpu::perceptron_backward, args, x, units, grain(args, units));
-  if (learned) launch<Perceptron>(cpu::perceptron_weights, args, x, parts, grain(args, parts));
+  launch_shared<Perceptron>(cpu::perceptron_backward, args, x, units, grain(args, units));
+  if (learned) launch_shared<Perceptron>(cpu::perceptron_weights, args, x, parts, grain(args, parts));
 }
 
 #else

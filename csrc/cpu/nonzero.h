@@ -1,4 +1,4 @@
-// Left factors without the columns that a ReLU made zero, and without rows of zeros.
+// Left factors without the columns that a ReLU made zero.
 #pragma once
 
 #include <algorithm>
@@ -8,9 +8,8 @@
 namespace pyslsac {
 
 // Rows of ReLU's values or of gradients behind it, tile by tile without the columns that are zero in all rows of a
-// tile: many are, the more so where rows are alike (actions of one state). Rows that are zero altogether (gradients of
-// the critic that is not the least) are in no tile. Left out they change no sum, unless the other factor is not finite.
-// A NaN is not zero.
+// tile: many are, the more so where rows are alike (actions of one state). Left out they change no sum, unless the
+// other factor is not finite. A NaN is not zero.
 template <typename S>
 struct Nonzero {
   static constexpr int kRows = S::kRows, kLanes = (kRows + 3) / 4 * 4;
@@ -18,13 +17,11 @@ struct Nonzero {
   int64_t depth;
   float* value;             // [tiles, depth, kRows], of each tile its first `count` columns; the last row repeats
   uint32_t *place, *count;  // [tiles, depth], where a column's row of the panel starts, and [tiles]
-  uint32_t* order;          // [rows], those in tiles before the others
-  int64_t live;             // rows in tiles
 
   HOST_DEVICE const float* operator[](int64_t i) const { return data + i * depth; }
 
   HOST_DEVICE static int64_t size(int64_t rows, int64_t depth) {
-    return (rows / kRows + 1) * (depth * (kRows + 1) + 1) + depth + rows + (depth + 1) * kLanes;
+    return (rows / kRows + 1) * (depth * (kRows + 1) + 1) + depth + (depth + 1) * kLanes;
   }
 
   // The bits of a column's elements in tile t together, without their signs: 0 where all are zero.
@@ -67,18 +64,12 @@ struct Nonzero {
     float* const columns = memory + tiles * depth * kRows + kLanes;  // a column's store may reach past the last tile
     uint32_t* const place = reinterpret_cast<uint32_t*>(columns + depth * kLanes);
     uint32_t *const count = place + tiles * depth, *const any = count + tiles;
-    Nonzero found{data, depth, memory, place, count, any + depth, 0};
-    for (int64_t i = 0, last = rows; i < rows; ++i) {
-      uint32_t bits = 0;
-      for (int64_t j = 0; j < depth; ++j) bits |= bits_of(found[i][j]) << 1;
-      found.order[bits ? found.live++ : --last] = static_cast<uint32_t>(i);
-    }
-    for (int64_t t = 0; t * kRows < found.live; ++t) {
+    for (int64_t t = 0; t < tiles; ++t) {
       const float* row[kRows];
-      UNROLL for (int i = 0; i < kRows; ++i) row[i] = found[found.order[std::min(t * kRows + i, found.live - 1)]];
+      UNROLL for (int i = 0; i < kRows; ++i) row[i] = data + std::min(t * kRows + i, rows - 1) * depth;
       gather(row, depth, any);
       transpose_tile(row, depth, columns);
-      float* to = found.value + t * depth * kRows;
+      float* to = memory + t * depth * kRows;
       uint32_t* const at = place + t * depth;
       uint32_t kept = 0;
       for (int64_t j = 0; j < depth; ++j) {  // without branches: what is not kept, the next one covers
@@ -87,29 +78,28 @@ struct Nonzero {
       }
       count[t] = kept;
     }
-    return found;
+    return {data, depth, memory, place, count};
   }
 };
 
-// sink(i, c, sum_j left[i][j] panel[j][c]) for i < rows and the columns of a panel.
-template <typename S, typename Sink>
+// sink(i, c, sum_j left[i][j] panel[j][c]) for i < rows and the first kVectors vectors of a panel's columns.
+template <typename S, int kVectors, typename Sink>
 HOST_DEVICE void panel_tiles(const Nonzero<S>& left, int64_t, int64_t depth, const float* panel, const Sink& sink,
                              int64_t rows) {
   using V = typename Lanes<S>::V;
   constexpr int kRows = S::kRows, kLanes = Lanes<S>::kVector;
-  for (int64_t t = 0; t * kRows < left.live; ++t) {
+  for (int64_t t = 0; t * kRows < rows; ++t) {
     const float* factor = left.value + t * depth * kRows;
     const uint32_t* const place = left.place + t * depth;
-    V sum[kRows][2] = {};
+    V sum[kRows][kVectors] = {};
     for (const uint32_t *at = place, *end = place + left.count[t]; at < end; ++at, factor += kRows) {
-      const V x[2] = {load<V>(panel + *at), load<V>(panel + *at + kLanes)};
-      UNROLL for (int i = 0; i < kRows; ++i) UNROLL for (int c = 0; c < 2; ++c) sum[i][c] += factor[i] * x[c];
+      V x[kVectors];
+      UNROLL for (int c = 0; c < kVectors; ++c) x[c] = load<V>(panel + *at + c * kLanes);
+      UNROLL for (int i = 0; i < kRows; ++i) UNROLL for (int c = 0; c < kVectors; ++c) sum[i][c] += factor[i] * x[c];
     }
-    UNROLL for (int i = 0; i < kRows; ++i) if (t * kRows + i < left.live) UNROLL for (int c = 0; c < 2; ++c)
-        sink(left.order[t * kRows + i], c * kLanes, sum[i][c]);
+    UNROLL for (int i = 0; i < kRows; ++i) if (t * kRows + i < rows) UNROLL for (int c = 0; c < kVectors; ++c)
+        sink(t * kRows + i, c * kLanes, sum[i][c]);
   }
-  for (int64_t i = left.live; i < rows; ++i)
-    for (int c = 0; c < 2; ++c) sink(left.order[i], c * kLanes, V{});
 }
 
 }  // namespace pyslsac

@@ -10,11 +10,12 @@ namespace pyslsac {
 
 constexpr int64_t kFewRows = 8;  // up to here packing costs more than it saves
 
-template <typename S, typename Left, typename Sink>
+// The first kVectors vectors of a panel's columns.
+template <typename S, int kVectors, typename Left, typename Sink>
 HOST_DEVICE void panel_tiles(const Left& left, int64_t step, int64_t depth, const float* panel, const Sink& sink,
                              int64_t rows) {
   const Rows<const float> right{panel, Lanes<S>::kPanel};
-  tiles<typename Lanes<S>::V, S::kRows, 2, float>(left, step, depth, right, sink, rows, 0);
+  tiles<typename Lanes<S>::V, S::kRows, kVectors, float>(left, step, depth, right, sink, rows, 0);
 }
 
 struct Aside {  // [rows, kPanel]
@@ -31,8 +32,10 @@ template <typename S, typename Left, typename Sink>
 HOST_DEVICE void panel_product(const Left& left, int64_t step, int64_t depth, const float* panel, float* aside,
                                const Sink& sink, int64_t rows, int64_t columns) {
   constexpr int64_t kPanel = Lanes<S>::kPanel;
-  if (columns >= kPanel) return panel_tiles<S>(left, step, depth, panel, sink, rows);
-  panel_tiles<S>(left, step, depth, panel, Aside{aside, kPanel}, rows);
+  if (columns >= kPanel) return panel_tiles<S, 2>(left, step, depth, panel, sink, rows);
+  const Aside all{aside, kPanel};
+  columns > Lanes<S>::kVector ? panel_tiles<S, 2>(left, step, depth, panel, all, rows)
+                              : panel_tiles<S, 1>(left, step, depth, panel, all, rows);
   for (int64_t i = 0; i < rows; ++i)
     for (int64_t c = 0; c < columns; ++c) sink(i, c, aside[i * kPanel + c]);
 }

@@ -1,6 +1,5 @@
 #include "../perceptron.h"
 
-#include <numeric>
 #include <type_traits>
 
 #include "activate.h"
@@ -16,28 +15,10 @@ namespace {
 struct Visit {
   int64_t g, first, rows;
   float *panel, *even, *odd, *slope, *nonzero, *bf16;
+  uint32_t* live;
   HOST_DEVICE int64_t row(int64_t batch) const { return g * batch + first; }
   HOST_DEVICE float* in(float* kept, int l, const Perceptron& a) const {  // what layer l keeps of these rows
     return kept ? kept + row(a.batch) * a.layer[l].outputs : l % 2 ? odd : even;
-  }
-};
-
-struct Leave {  // a sink: grad = sum slope
-  float* grad;
-  int64_t stride;
-  const float *value, *slope;  // a ReLU's value, or a slope; both null: 1
-  HOST_DEVICE Leave from(int64_t c) const {
-    return {grad + c, stride, value ? value + c : value, slope ? slope + c : slope};
-  }
-  HOST_DEVICE void expect(int64_t i, int64_t c) const {
-    __builtin_prefetch((slope ? slope : value ? value : grad) + i * stride + c);
-  }
-  template <typename V>
-  HOST_DEVICE void operator()(int64_t i, int64_t c, V sum) const {
-    const int64_t at = i * stride + c;
-    if (value) sum = load<V>(value + at) <= V{} ? V{} : sum;
-    if (slope) sum *= load<V>(slope + at);
-    store(grad + at, sum);
   }
 };
 
@@ -73,40 +54,60 @@ HOST_DEVICE void forward(const Perceptron& a, const Visit& v) {
   }
 }
 
-// The last layer's gradient by its product, then those of the layers before it.
+// Rows whose gradient is not all zeros, as those of critics that are not the least, or of costs without a price: the
+// others take no part, unless the weights learn.
+HOST_DEVICE int64_t find_live(const Perceptron& a, const Visit& v, const float* grad, int64_t outputs) {
+  int64_t count = 0;
+  for (int64_t i = 0; i < v.rows; ++i) {
+    uint32_t bits = 0;
+    for (int64_t c = 0; c < outputs; ++c) bits |= bits_of(grad[i * outputs + c]) << 1;
+    v.live[count] = static_cast<uint32_t>(i);
+    count += bits || a.layer[0].weight_grad;
+  }
+  return count;
+}
+
+// The last layer's gradient by its product, then those of the layers before it, of live rows only.
 template <typename S, bool kBf16>
 HOST_DEVICE void backward(const Perceptron& a, const Visit& v) {
   const auto leave = [&](int l, float* grad) {
     const PerceptronLayer& layer = a.layer[l];
     const int64_t at = v.row(a.batch) * layer.outputs;
-    return Leave{grad, layer.outputs, layer.kind == Layer::relu ? layer.out + at : nullptr,
+    return Leave{grad, layer.outputs, v.live, layer.kind == Layer::relu ? layer.out + at : nullptr,
                  layer.kind > Layer::relu ? layer.slope + at : nullptr};
   };
   const int last = a.layers - 1;
-  const float* grad = a.y_grad + v.row(a.batch) * a.layer[last].outputs;
-  if (a.layer[last].kind != Layer::linear) {
+  const int64_t ends = a.layer[last].outputs;
+  const float* grad = a.y_grad + v.row(a.batch) * ends;
+  const int64_t rows = find_live(a, v, grad, ends);
+  const bool some = rows < v.rows;
+  if (some || a.layer[last].kind != Layer::linear) {
     float* to = v.in(a.layer[last].grad, last, a);
     const Leave sink = leave(last, to);
-    for (int64_t i = 0; i < v.rows; ++i)
-      for (int64_t c = 0; c < a.layer[last].outputs; ++c) sink(i, c, grad[i * a.layer[last].outputs + c]);
+    for (int64_t i = 0; i < rows; ++i)
+      for (int64_t c = 0; c < ends; ++c) sink(i, c, grad[v.live[i] * ends + c]);
     grad = to;
   }
-  for (int l = last; l >= 0 && (l || a.x_grad); --l) {
+  float* const x_grad = a.x_grad ? a.x_grad + v.row(a.batch) * a.x_columns : nullptr;
+  for (int l = last; l >= 0 && (l || x_grad) && rows; --l) {
     const PerceptronLayer& layer = a.layer[l];
     const int64_t inputs = l ? layer.inputs : a.x_columns, width = layer.outputs;
-    float* to = l ? v.in(a.layer[l - 1].grad, l - 1, a) : a.x_grad + v.row(a.batch) * inputs;
-    const Leave sink = l ? leave(l - 1, to) : Leave{to, inputs, nullptr, nullptr};
+    float* to = l ? v.in(a.layer[l - 1].grad, l - 1, a) : some ? v.odd : x_grad;
+    const Leave sink = l ? leave(l - 1, to) : Leave{to, inputs, v.live, nullptr, nullptr};
     const float* weight = layer.weight + ((v.g + 1) * layer.inputs - inputs) * width;
     if (width == 1)
-      for (int64_t i = 0; i < v.rows; ++i) scaled<S>(grad[i], weight, inputs, sink, i);
+      for (int64_t i = 0; i < rows; ++i) scaled<S>(grad[i], weight, inputs, sink, i);
     else if (kBf16 && l < a.bf16)
-      bf16_by_rows<S>(grad, width, weight, v.bf16, v.panel, sink, v.rows, inputs);
-    else if (layer.kind == Layer::relu && Nonzero<S>::pays(grad, v.rows, width, v.nonzero))
-      by_rows<S>(Nonzero<S>::find(grad, v.rows, width, v.nonzero), width, weight, v.panel, sink, v.rows, inputs);
+      bf16_by_rows<S>(grad, width, weight, v.bf16, v.panel, sink, rows, inputs);
+    else if (layer.kind == Layer::relu && Nonzero<S>::pays(grad, rows, width, v.nonzero))
+      by_rows<S>(Nonzero<S>::find(grad, rows, width, v.nonzero), width, weight, v.panel, sink, rows, inputs);
     else
-      by_rows<S>(Rows<const float>{grad, width}, width, weight, v.panel, sink, v.rows, inputs);
+      by_rows<S>(Rows<const float>{grad, width}, width, weight, v.panel, sink, rows, inputs);
     grad = to;
   }
+  if (!some || !x_grad) return;
+  std::fill(x_grad, x_grad + v.rows * a.x_columns, 0.0f);
+  for (int64_t i = 0; i < rows; ++i) std::copy_n(grad + i * a.x_columns, a.x_columns, x_grad + v.live[i] * a.x_columns);
 }
 
 HOST_DEVICE int64_t part_columns(const Perceptron& a, int l) {
@@ -121,15 +122,13 @@ HOST_DEVICE int64_t parts(const Perceptron& a, int l) {
 template <typename S, bool kBf16>
 HOST_DEVICE void weights(const Perceptron& a, int64_t begin, int64_t end) {
   const int64_t units = cpu::perceptron_columns(a), depth = std::min(a.batch, cpu::kPerceptronBatch);
-  int64_t spread = units / 2 + 1;  // neighbours are of different layers: threads, which take neighbours, of all
-  while (std::gcd(spread, units) > 1) ++spread;
   int64_t rows = cpu::kBf16Columns;
   for (int l = 0; l < a.layers; ++l) rows = std::max(rows, a.layer[l].inputs);
   const int64_t size = (depth + rows) * Lanes<S>::kPanel;
   float* const panel = scratch(size + (kBf16 ? Bf16Memory::size(rows, depth, cpu::kBf16Columns) : 0));
   for (int64_t unit = begin; unit < end; ++unit) {
     const int64_t g = unit / units;
-    int64_t part = unit % units * spread % units;
+    int64_t part = units - 1 - unit % units;  // small ones, most of them of the first layer, come last
     int l = 0;
     for (; part >= parts(a, l); ++l) part -= parts(a, l);
     const PerceptronLayer& layer = a.layer[l];
@@ -167,12 +166,15 @@ HOST_DEVICE void pass(const Perceptron& a, int64_t begin, int64_t end) {
   for (int l = 0; l < a.layers; ++l) width = std::max(width, a.layer[l].outputs);
   const int64_t panel = (width + a.block) * Lanes<S>::kPanel, rows = a.block * width;
   const int64_t nonzero = Nonzero<S>::size(a.block, width);
-  const int64_t size = panel + 3 * rows + nonzero + (kBf16 ? Bf16Memory::size(a.block, width, width) : 0);
+  const int64_t bf16 = kBf16 ? Bf16Memory::size(a.block, width, width) : 0;
+  const int64_t size = panel + 3 * rows + nonzero + bf16 + a.block;
   float *const memory = scratch(size), *const data = memory + panel;
   for (int64_t unit = begin; unit < end; ++unit) {
     const int64_t first = unit % cpu::blocks(a) * a.block;
-    const Visit v{unit / cpu::blocks(a), first,           std::min(a.block, a.batch - first), memory, data, data + rows,
-                  data + 2 * rows,       data + 3 * rows, data + 3 * rows + nonzero};
+    float *const slope = data + 2 * rows, *const after = slope + rows + nonzero;
+    const Visit v{
+        unit / cpu::blocks(a), first, std::min(a.block, a.batch - first),       memory, data, data + rows, slope,
+        slope + rows,          after, reinterpret_cast<uint32_t*>(after + bf16)};
     if constexpr (kForward)
       forward<S, kBf16>(a, v);
     else

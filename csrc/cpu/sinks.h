@@ -31,4 +31,24 @@ struct Gather {  // out = sum, or out += sum
   }
 };
 
+struct Leave {  // grad = sum slope, the slope that of row live[i]
+  float* grad;
+  int64_t stride;
+  const uint32_t* live;
+  const float *value, *slope;  // a ReLU's value, or a slope; both null: 1
+  HOST_DEVICE Leave from(int64_t c) const {
+    return {grad + c, stride, live, value ? value + c : value, slope ? slope + c : slope};
+  }
+  HOST_DEVICE void expect(int64_t i, int64_t c) const {
+    __builtin_prefetch(slope || value ? (slope ? slope : value) + live[i] * stride + c : grad + i * stride + c);
+  }
+  template <typename V>
+  HOST_DEVICE void operator()(int64_t i, int64_t c, V sum) const {
+    const int64_t at = live[i] * stride + c;
+    if (value) sum = load<V>(value + at) <= V{} ? V{} : sum;
+    if (slope) sum *= load<V>(slope + at);
+    store(grad + i * stride + c, sum);
+  }
+};
+
 }  // namespace pyslsac

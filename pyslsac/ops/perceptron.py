@@ -16,11 +16,17 @@ KINDS: dict[str | None, int] = {None: -1} | {name: kind for kind, name in enumer
 
 
 def _fake(
-    x: Tensor, weights: list[Tensor], biases: list[Tensor], activations: list[int], keep: bool, bf16: int = 0
+    x: Tensor,
+    weights: list[Tensor],
+    biases: list[Tensor],
+    activations: list[int],
+    keep: bool,
+    learned: bool = True,
+    bf16: int = 0,
 ) -> tuple[Tensor, list[Tensor]]:
     outs = [x.new_empty(weight.shape[0], x.shape[1], weight.shape[2]) for weight in weights]
-    last = len(outs) - 1
-    kept = [torch.empty_like(out) for i, out in enumerate(outs) for _ in range((i < last) + (activations[i] > 0))]
+    wanted = reference.wanted(activations, learned)
+    kept = [torch.empty_like(outs[i]) if some else x.new_empty(0) for i, some in wanted]
     return outs[-1], kept if keep else []
 
 
@@ -40,8 +46,8 @@ def _fake_backward(
 
 
 _forward = _library.define(
-    "perceptron(Tensor x, Tensor[] weights, Tensor[] biases, int[] activations, bool keep, int bf16=0) "
-    "-> (Tensor, Tensor[])",
+    "perceptron(Tensor x, Tensor[] weights, Tensor[] biases, int[] activations, bool keep, bool learned=True, "
+    "int bf16=0) -> (Tensor, Tensor[])",
     reference.perceptron,
     _fake,
 )
@@ -60,7 +66,7 @@ class _Perceptron(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, given: Tensor | None, kinds: list[int], bf16: int, *params: Tensor) -> Tensor:
         rows, weights, biases = _flat(_joined(given, x), *params)
         op = _forward if _compiled(x, bf16) else reference.perceptron
-        y, kept = op(rows, weights, biases, kinds, True, bf16)
+        y, kept = op(rows, weights, biases, kinds, True, any(ctx.needs_input_grad[4:]), bf16)
         ctx.kinds, ctx.bf16, ctx.shapes = kinds, bf16, [x.shape, *(p.shape for p in params)]
         ctx.save_for_backward(rows, y, *weights, *kept)
         return y.view(*params[0].shape[:-2], *y.shape[1:])
@@ -152,5 +158,5 @@ def perceptron(
     if torch.is_grad_enabled() and any(t.requires_grad for t in (x, *params)):
         return _Perceptron.apply(x, given, kinds, bf16, *params)
     op = _forward if _compiled(x, bf16) else reference.perceptron
-    y, _ = op(*_flat(_joined(given, x), *params), kinds, False, bf16)
+    y, _ = op(*_flat(_joined(given, x), *params), kinds, False, False, bf16)
     return y.view(*params[0].shape[:-2], *y.shape[1:])

@@ -35,6 +35,8 @@ def pessimistic(q: Tensor, spread: float) -> tuple[Tensor, Tensor]:
     members = q.shape[1]
     if members == 1:
         return q.squeeze(1), torch.ones_like(q)
-    std, mean = torch.std_mean(q, 1)
-    away = (q - mean.unsqueeze(1)) / std.clamp(min=torch.finfo(q.dtype).tiny).unsqueeze(1)
-    return mean + spread * std, 1 / members + spread / (members - 1) * away
+    mean = q.mean(1, keepdim=True)
+    away = q - mean
+    std = away.square().sum(1, keepdim=True).div(members - 1).sqrt()
+    slope = 1 / members + spread / (members - 1) * (away / std.clamp(min=torch.finfo(q.dtype).tiny))
+    return (mean + spread * std).squeeze(1), slope

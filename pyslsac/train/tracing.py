@@ -26,8 +26,19 @@ def recorded(function: Callable[..., Any], inputs: list[Tensor], read: Sequence[
     module = make_fx(function)(*inputs)
     for node in reversed(module.graph.nodes):
         _suit(node)
+    _write(module)
     module.recompile()
     return _interpreted(module, inputs, {tensor.data_ptr() for tensor in read})
+
+
+def _write(module: torch.fx.GraphModule) -> None:
+    """Let `module` write to a tensor: where none may have changed, torch's interpreter makes one list of two alike.
+
+    A stable operator (torch 2.13) takes the tensors out of its list, and the next one finds it empty.
+    """
+    module.register_buffer("written", torch.zeros(()))
+    with module.graph.inserting_before(next(iter(module.graph.nodes))):
+        module.graph.call_function(torch.ops.aten.zero_.default, (module.graph.get_attr("written"),))
 
 
 def _suit(node: torch.fx.Node) -> None:

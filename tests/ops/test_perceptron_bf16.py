@@ -124,14 +124,14 @@ def test_as_many_layers_as_there_are(bf16):
         with pytest.raises(
             RuntimeError, match=f"^perceptron: bf16 is {bf16}; wanted at most as many as there are layers"
         ):
-            call(x, weights, biases, [0, -1], False, bf16)
+            call(x, weights, biases, [0, -1], False, False, bf16)
 
 
 def test_opcheck():
     """Of the CPU's ops; on CUDA the wrapper takes the reference."""
     x, weights, biases = to(case(6, (4, 9, 3)), torch.float32)
-    torch.library.opcheck(OP.default, (x, weights, biases, [0, -1], True, 1))
-    y, kept = OP(x, weights, biases, [0, -1], True, 1)
+    torch.library.opcheck(OP.default, (x, weights, biases, [0, -1], True, True, 1))
+    y, kept = OP(x, weights, biases, [0, -1], True, True, 1)
     torch.library.opcheck(OP_BACKWARD.default, (y.cos(), x, y, kept, weights, [0, -1], 4, True, 1))
 
 

@@ -12,14 +12,14 @@ from tests.ops.test_perceptron import OP, OP_BACKWARD, case, close, devices, lay
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_only_what_is_asked_for_is_made(dtype, monkeypatch):
-    """By `keep` of the forward pass, `input` and `learned` of the backward one, and the number of tensors that came."""
+    """By `keep` and `learned` of the forward pass, `input` and `learned` of the backward one; the tensors that came."""
     module, calls = importlib.import_module("pyslsac.ops.perceptron"), []
 
-    def spy(op, flags):
+    def spy(op, forth):
         def call(*args):
             first, rest = op(*args)
-            calls.append((*args[-1 - flags : -1], len(rest)))  # the last one is bf16
-            assert flags == 1 or first.shape[-1] == args[-3]
+            calls.append((*args[-3:-1], sum(tensor.numel() > 0 for tensor in rest)))  # the last one is bf16
+            assert forth or first.shape[-1] == args[-3]
             return first, rest
 
         return call
@@ -28,20 +28,20 @@ def test_only_what_is_asked_for_is_made(dtype, monkeypatch):
         (module, "_forward", "_backward"),
         (reference, "perceptron", "perceptron_backward"),
     ):
-        monkeypatch.setattr(place, forward, spy(getattr(place, forward), 1))
-        monkeypatch.setattr(place, backward, spy(getattr(place, backward), 2))
+        monkeypatch.setattr(place, forward, spy(getattr(place, forward), True))
+        monkeypatch.setattr(place, backward, spy(getattr(place, backward), False))
     names = ["relu", "gelu", None]
     x, weights, biases = to(case(12, (7, 6, 5, 3), names), dtype)
     leaf = x.clone().requires_grad_()
     perceptron(x, weights, biases, names)
     with torch.no_grad():
         perceptron(leaf, weights, biases, names)
-    assert calls == [(False, 0), (False, 0)]
+    assert calls == [(False, False, 0)] * 2
     whole = value_and_grads(perceptron, (x, weights, biases), names)
-    assert calls[2:] == [(True, 3), (7, True, 6)]  # two hidden layers, and the slope or argument of the GELU
+    assert calls[2:] == [(True, True, 3), (7, True, 6)]  # two hidden layers, and the slope or argument of the GELU
     weighting = torch.arange(1.0, whole[0].numel() + 1, dtype=torch.float64).sin().view_as(whole[0]).to(dtype)
     perceptron(leaf, weights, biases, names).backward(weighting)
-    assert torch.equal(leaf.grad, whole[1]) and calls[5] == (7, False, 0)
+    assert torch.equal(leaf.grad, whole[1]) and calls[4:] == [(True, False, 2), (7, False, 0)]
     learn = [t.clone().requires_grad_() for t in (*weights, *biases)]
     perceptron(x, learn[:3], learn[3:], names).backward(weighting)
     assert all(map(torch.equal, [t.grad for t in learn], whole[2:])) and calls[7] == (0, True, 6)
@@ -147,6 +147,7 @@ def test_arguments_that_do_not_fit_are_named(came):
         (6, 8, "input is 8; wanted at most x's columns, 7"),
         (6, -1, "input is -1; wanted at most x's columns, 7"),
         (3, [torch.zeros(6, 5, 4), torch.zeros(6, 4)], "kept is float32 [6, 4] on cpu; wanted float32 [6, 5, 4]"),
+        (3, [torch.zeros(0), torch.zeros(6, 5, 4)], "kept is float32 [0] on cpu; wanted float32 [6, 5, 4]"),
     ],
 )
 def test_what_the_backward_pass_alone_takes_is_checked(position, value, message):
@@ -209,7 +210,8 @@ def test_opcheck(activations, device):
     x, weights, biases = to(case(6, (4, 9, 3), members=(4,), device=device), torch.float32)
     x = x[:2].contiguous()
     y, kept = OP(x, weights, biases, activations, True)
-    torch.library.opcheck(OP.default, (x, weights, biases, activations, activations[0] < 0))
+    for keep, learned in ((activations[0] < 0, True), (True, False)):
+        torch.library.opcheck(OP.default, (x, weights, biases, activations, keep, learned))
     for flags in ((4, True), (2, False), (0, True)) if activations[0] < 0 else ((3, True),):
         torch.library.opcheck(OP_BACKWARD.default, (y.cos(), x, y, kept, weights, activations, *flags))
 

@@ -52,18 +52,34 @@ def test_a_nan_among_units_that_are_zero_stays():
     assert y.isnan().any(-1).nonzero()[:, 1].tolist() == [40, 40] and y[:, 40].isnan().all()
 
 
+@pytest.mark.parametrize("bf16", [0, 3])
 @pytest.mark.parametrize("batch", [300, 20, 7])
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.9, 1.0])
-def test_rows_without_a_gradient(batch, share):
+@pytest.mark.parametrize("last", [None, "tanh"])
+def test_rows_without_a_gradient(batch, share, last, bf16):
     """As where one of two critics is the lesser: its rows' gradients are those of rows alone, the others' are 0."""
-    names, generator = ["relu", "silu", "relu", None], torch.Generator().manual_seed(batch)
-    args = to(case(batch, (9, 40, 33, 70, 1), names), torch.float32)
+    names, generator = ["relu", "silu", "relu", last], torch.Generator().manual_seed(batch)
+    x, weights, biases = to(case(batch, (9, 40, 33, 70, 2), names), torch.float32)
     rows = torch.rand(2, batch, 1, generator=generator) >= share
-    weighting = torch.where(rows, torch.randn(2, batch, 1, generator=generator), 0.0)
-    weights, kinds = args[1], [0, 1, 0, -1]
-    y, kept = OP(args[0], *args[1:], kinds, True)
-    by_x, _ = OP_BACKWARD(weighting, args[0], y, kept, weights, kinds, args[0].shape[-1], False)
-    wide = args[0].double().requires_grad_()
-    layers(wide, *([t.double() for t in some] for some in args[1:]), names).backward(weighting.double())
-    torch.testing.assert_close(by_x.double(), wide.grad, rtol=1e-5, atol=1e-5)
-    assert not by_x[~rows.squeeze(-1)].any()
+    weighting = torch.where(rows, torch.randn(2, batch, 2, generator=generator), 0.0)
+    kinds = [0, 1, 0, -1 if last is None else 4]
+    y, kept = OP(x, weights, biases, kinds, True, False, bf16)
+    found, _ = OP_BACKWARD(weighting, x, y, kept, weights, kinds, 4, False, bf16)
+    y, kept = OP(x, weights, biases, kinds, True, True, bf16)
+    learned, grads = OP_BACKWARD(weighting, x, y, kept, weights, kinds, 4, True, bf16)
+    torch.testing.assert_close(found, learned, rtol=1e-5, atol=1e-6)
+    assert not found[~rows.squeeze(-1)].any() and all(grad.isfinite().all() for grad in grads)
+    if bf16:
+        return
+    wide = x.double().requires_grad_()
+    layers(wide, *([t.double() for t in some] for some in (weights, biases)), names).backward(weighting.double())
+    torch.testing.assert_close(found.double(), wide.grad[..., 5:], rtol=1e-5, atol=1e-5)
+
+
+def test_a_row_whose_gradient_is_nan_is_not_left_out():
+    x, weights, biases = to(case(40, (9, 40, 1), ["silu", None]), torch.float32)
+    y, kept = OP(x, weights, biases, [1, -1], True, False)
+    grad = torch.zeros(2, 40, 1)
+    grad[1, 3] = torch.nan
+    found, _ = OP_BACKWARD(grad, x, y, kept, weights, [1, -1], 9, False)
+    assert found.isnan().any(-1).nonzero().tolist() == [[1, 3]]

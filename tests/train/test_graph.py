@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from pyslsac import make_agent
+from pyslsac.nn import Ensemble
 from pyslsac.train.graph import RECORDINGS, Acting, Graph
 from tests.agents.contract import SPEC, batch_of
 from tests.train.tiny_run import rows, tiny_run
@@ -128,6 +129,16 @@ def test_acting_is_recorded_once_for_each_number_of_environments(agent, monkeypa
         obs = torch.randn(2, count, SPEC.obs_dim)
         assert torch.equal(acting(obs), other.act(obs))
     assert made == [3, 1] and agent.acts == other.acts == 5
+
+
+def test_networks_that_act_twice_are_recorded():
+    """Calls that share a list of tensors: torch's interpreter empties one that it took for the other's."""
+    network = Ensemble((2,), (4, 8, 4), [torch.Generator().manual_seed(run) for run in (0, 1)])
+    twice = SimpleNamespace(act=lambda obs: network(network(obs)), device=torch.device("cpu"), acts=torch.zeros(()))
+    acting, obs = Acting(twice), torch.randn(2, 3, 4)
+    for _ in range(3):
+        assert torch.equal(acting(obs), network(network(obs)))
+    assert acting.replays[obs.shape] is not twice.act
 
 
 def test_an_act_that_cannot_be_recorded_stays_eager_and_draws_the_same(agent, monkeypatch, caplog):

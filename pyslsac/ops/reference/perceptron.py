@@ -11,12 +11,18 @@ FUNCTIONS = tuple(ACTIVATIONS.values())
 
 
 def perceptron(
-    x: Tensor, weights: list[Tensor], biases: list[Tensor], activations: list[int], keep: bool, bf16: int = 0
+    x: Tensor,
+    weights: list[Tensor],
+    biases: list[Tensor],
+    activations: list[int],
+    keep: bool,
+    learned: bool = True,
+    bf16: int = 0,
 ) -> tuple[Tensor, list[Tensor]]:
-    """y [G, B, out], and with `keep` what the derivatives need: of each layer its value, but for the last one's, y.
+    """y [G, B, out], and with `keep` what the derivatives need, in the order of the layers: see `wanted`.
 
     The first `bf16` layers multiply in bfloat16. ReLU is done in place on the product and found again in its value; of
-    other activations the argument is kept too.
+    other activations the argument is kept too. learned: derivatives by the parameters may be asked for.
     """
     check("perceptron", x, weights, biases, activations, bf16)
     x = spread(x, weights)
@@ -26,7 +32,19 @@ def perceptron(
         x = z if kind < 0 else z.relu_() if kind == 0 else FUNCTIONS[kind](z)
         if keep:
             kept += [x] * (layer + 1 < len(weights)) + [z] * (kind > 0)
-    return x, kept
+    pairs = zip(kept, wanted(activations, learned), strict=keep)
+    return x, [tensor if some else x.new_empty(0) for tensor, (_, some) in pairs]
+
+
+def wanted(activations: list[int], learned: bool) -> list[tuple[int, bool]]:
+    """The layer of each tensor in `kept`, and whether it is there: of no elements it is where nothing needs it.
+
+    Each layer has its value there, but for the last one, whose value is y, and behind it its activation's argument (the
+    compiled op: slope), but for None and ReLU. Where nothing is learned no value is needed but a ReLU's.
+    """
+    last = len(activations) - 1
+    values = [[(i, learned or kind == 0)] if i < last else [] for i, kind in enumerate(activations)]
+    return [one for i, value in enumerate(values) for one in [*value, *[(i, True)] * (activations[i] > 0)]]
 
 
 def perceptron_backward(
@@ -41,7 +59,7 @@ def perceptron_backward(
     bf16: int = 0,
 ) -> tuple[Tensor, list[Tensor]]:
     """The derivatives by the last `input` columns of each network's own x, and by weight, bias, weight, ..."""
-    check_backward(grad, x, y, kept, weights, activations, bf16)
+    check_backward(grad, x, y, kept, weights, activations, learned, bf16)
     require(0 <= input <= x.shape[2], "perceptron_backward", "input", input, f"at most x's columns, {x.shape[2]}")
     outs, arguments = unpack(y, kept, activations)
     inputs, grads = [spread(x, weights), *outs[:-1]], list[Tensor]()
@@ -104,17 +122,25 @@ def check(
 
 
 def check_backward(
-    grad: Tensor, x: Tensor, y: Tensor, kept: list[Tensor], weights: list[Tensor], activations: list[int], bf16: int
+    grad: Tensor,
+    x: Tensor,
+    y: Tensor,
+    kept: list[Tensor],
+    weights: list[Tensor],
+    activations: list[int],
+    learned: bool,
+    bf16: int,
 ) -> None:
     op = "perceptron_backward"
     check(op, x, weights, None, activations, bf16)
     outs = [[weight.shape[0], x.shape[1], weight.shape[2]] for weight in weights]
     like(op, "grad", grad, x, outs[-1])
     like(op, "y", y, x, outs[-1])
-    wanted = [out for i, out in enumerate(outs) for _ in range((i + 1 < len(outs)) + (activations[i] > 0))]
-    require(len(kept) >= len(wanted), op, "kept", len(kept), "all that perceptron kept")
-    for tensor, shape in zip(kept, wanted, strict=False):
-        like(op, "kept", tensor, x, shape)
+    layers = wanted(activations, learned)
+    require(len(kept) >= len(layers), op, "kept", len(kept), "all that perceptron kept")
+    for tensor, (layer, some) in zip(kept, layers, strict=False):
+        if some:
+            like(op, "kept", tensor, x, outs[layer])
 
 
 def like(op: str, argument: str, tensor: Tensor, x: Tensor, shape: list[int]) -> None:
