@@ -58,7 +58,7 @@ def check(
     def table(keep: bool) -> list:
         entries: list = []
         for n, (i, o) in enumerate(pairs):
-            hidden = keep or n == layers - 1
+            hidden = n == layers - 1 or (keep and (by_weights or kinds[n] == 0))
             entries += [i, o, kinds[n] % 2**64, weights[n], biases[n], outs[n] if hidden else None]
             entries += [slopes[n] if keep else None, between[n], mine[2 * n], mine[2 * n + 1]]
         return entries
