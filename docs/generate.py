@@ -225,6 +225,28 @@ def learnt(task: str, steps: str) -> str:
     return table(header, [*rows, ("random actions, 95 % interval", "-", "-", "-", *random, "-", "-")])
 
 
+def compared(last: str, *names: str) -> str:
+    """Training returns of two kept sets of seeds over their last so many steps, and how far apart the means are."""
+    rows, sets = [], []
+    for name in names:
+        returns = []
+        for folder, settings, log in kept_runs():
+            if folder.parent.name == name:
+                late = [row for row in log if float(row["TotalEnvSteps"]) > settings["steps"] - int(last)]
+                means, counts = ([float(row[f"Epoch/{part}"]) for row in late] for part in ("EpRet", "Episodes"))
+                returns.append(np.average(means, weights=counts))
+        sets.append(np.array(returns))
+        together = f"{np.mean(returns):,.0f} ± {np.std(returns, ddof=1):,.0f}"
+        rows.append((f"`{name}`", *(f"{value:,.0f}" for value in returns), together))
+    one, other = sets
+    pooled, difference = np.sqrt((one.var(ddof=1) + other.var(ddof=1)) / 2), abs(one.mean() - other.mean())
+    header = ("runs", *(f"seed {seed}:" for seed in range(len(one))), "mean ± standard deviation:")
+    return (
+        table(header, rows)
+        + f"\nThe means are {difference:,.0f} apart, the pooled standard deviation is {pooled:,.0f}.\n"
+    )
+
+
 def report() -> str:
     """What `pyslsac report bench/results` writes, as a part of a page."""
     text = make_report(gather([RESULTS])).markdown().removeprefix("# Report\n\n")
@@ -360,6 +382,7 @@ def memory() -> str:
 GENERATORS: dict[str, Callable[..., str]] = {
     "algorithms": algorithms,
     "benches": benches,
+    "compared": compared,
     "config": config,
     "learnt": learnt,
     "measured": measured,
