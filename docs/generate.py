@@ -186,7 +186,8 @@ def runs(root: str, *names: str) -> str:
         over = f"{float(log[-1]['Metrics/EpisodesOverLimit']):,.0f} of {float(log[-1]['Metrics/Episodes']):,.0f}"
         link = f"[{settings['task']}]({prefix}bench/results/{folder.relative_to(RESULTS)}/progress.csv)"
         steps, limit = f"{evaluation['env_steps']:,}", f"{settings['agent']['cost_limit']:g}"
-        name = f"`{settings['algo']}`, `{settings['preset'] or 'paper'}`"
+        rounded = settings["agent"].get("precision", "fp32") != "fp32"
+        name = f"`{settings['algo']}`, `{settings['preset'] or 'paper'}`" + ", `bf16`" * rounded
         largest = "-" if multiplier is None else f"{multiplier:.3g}"
         rows.append((link, name, settings["seed"], steps, evaluation["count"], rewards, costs, limit, largest, over))
     header = ("task", "agent, preset", "seed:", "steps:", "evaluation episodes:", "return:", "cost:", "limit:")
@@ -233,6 +234,7 @@ def compared(last: str, *names: str) -> str:
         for folder, settings, log in kept_runs():
             if folder.parent.name == name:
                 late = [row for row in log if float(row["TotalEnvSteps"]) > settings["steps"] - int(last)]
+                late = [row for row in late if float(row["Epoch/Episodes"])]
                 means, counts = ([float(row[f"Epoch/{part}"]) for row in late] for part in ("EpRet", "Episodes"))
                 returns.append(np.average(means, weights=counts))
         sets.append(np.array(returns))

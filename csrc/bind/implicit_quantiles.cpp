@@ -69,7 +69,7 @@ Two forward(const Tensor& psi, const Tensor& tau, const Tensor& phi_weight, cons
   args.quantiles = static_cast<T*>(quantiles.mutable_data_ptr());
   args.active = keep ? static_cast<uint32_t*>(active.mutable_data_ptr()) : nullptr;
   const Tensor cosines = cosine_room(psi, args);
-  const int64_t some = bf16 ? 64 : 8;  // bfloat16 packs a run's weights first
+  const int64_t some = bf16 ? 64 : 32;  // first comes room, in bfloat16 also packed weights
   launch_shared<ImplicitQuantiles<T>>(backend::implicit_quantiles, args, psi, args.runs * args.batch, grain(args, 1),
                                       some);
   return {quantiles, active};

@@ -64,6 +64,7 @@ template <typename Args>
 void launch_shared(void (*kernel)(const Args&, int64_t, int64_t), const Args& args, const torch::stable::Tensor&,
                    int64_t count, int64_t grain, int64_t some = 1) {
   const int64_t threads = std::min<int64_t>(torch::stable::get_num_threads(), (count + grain - 1) / grain);
+  if (threads) some = std::min(some, (count + threads - 1) / threads);
   std::atomic<int64_t> next{0};
   torch::stable::parallel_for(0, threads, 1, [&](int64_t, int64_t) {
     const Flush flush;

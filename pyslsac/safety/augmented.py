@@ -35,8 +35,9 @@ def pessimistic(q: Tensor, spread: float) -> tuple[Tensor, Tensor]:
     members = q.shape[1]
     if members == 1:
         return q.squeeze(1), torch.ones_like(q)
-    mean = q.mean(1, keepdim=True)
-    away = q - mean
+    first = q[:, :1]  # what all share leaves no rounding behind: members that are equal are not apart
+    mean = (q - first).mean(1, keepdim=True)
+    away = q - first - mean
     std = away.square().sum(1, keepdim=True).div(members - 1).sqrt()
-    slope = 1 / members + spread / (members - 1) * (away / std.clamp(min=torch.finfo(q.dtype).tiny))
-    return (mean + spread * std).squeeze(1), slope
+    slope = 1 / members + spread / (members - 1) * (away / std.clamp(min=torch.finfo(q.dtype).tiny ** 0.5))
+    return (first + mean + spread * std).squeeze(1), slope

@@ -20,9 +20,8 @@ def values_and_pullback(
     """
     names: list[str | None] = [group.activation] * (len(group.weights) - 1)
     at = action.detach().requires_grad_()
-    weights, biases = ([part.detach() for part in parts] for parts in (group.weights, group.biases))
     with torch.enable_grad():
-        q = perceptron(at, weights, biases, [*names, None], obs, bf16 * len(names)).squeeze(-1)  # [R, E, B]
+        q = perceptron(at, group.weights, group.biases, [*names, None], obs, bf16 * len(names)).squeeze(-1)  # [R, E, B]
 
     def pullback(weights: Tensor) -> Tensor:
         return torch.autograd.grad(q, at, weights, retain_graph=True)[0]

@@ -34,7 +34,8 @@ def recorded(function: Callable[..., Any], inputs: list[Tensor], read: Sequence[
 def _write(module: torch.fx.GraphModule) -> None:
     """Let `module` write to a tensor: where none may have changed, torch's interpreter makes one list of two alike.
 
-    A stable operator (torch 2.13) takes the tensors out of its list, and the next one finds it empty.
+    A stable operator (torch 2.13) takes the tensors out of its list, and the next one finds it empty. This keeps lists
+    of parameters and inputs apart; one of tensors that the graph itself made must not go to two such operators.
     """
     module.register_buffer("written", torch.zeros(()))
     with module.graph.inserting_before(next(iter(module.graph.nodes))):

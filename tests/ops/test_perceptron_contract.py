@@ -221,6 +221,10 @@ def test_torch_compile():
     compiled = torch.compile(lambda *rest: perceptron(*rest).tanh(), fullgraph=True, backend="aot_eager")
     wanted = value_and_grads(lambda *rest: perceptron(*rest).tanh(), args, names)
     assert all(map(torch.equal, value_and_grads(compiled, args, names), wanted))
+    leaves = [args[0].clone().requires_grad_() for _ in range(2)]
+    for leaf, call in zip(leaves, (compiled, lambda *rest: perceptron(*rest).tanh()), strict=True):
+        call(leaf, *args[1:], names).sum().backward()  # of x alone: less is kept
+    assert torch.equal(leaves[0].grad, leaves[1].grad)
     with torch.no_grad():
         assert torch.equal(compiled(*args, names), wanted[0])
 

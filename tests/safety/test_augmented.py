@@ -39,6 +39,8 @@ def test_pessimism_by_hand():
     torch.testing.assert_close(value, torch.tensor([[4.0, 2.0]]))  # 3 + 0.5 * 2; equal members have no spread
     torch.testing.assert_close(slope[0, :, 0], torch.tensor([1 / 3 - 0.25, 1 / 3, 1 / 3 + 0.25]))
     torch.testing.assert_close(slope[0, :, 1], torch.full((3,), 1 / 3))
+    _, slope = pessimistic(torch.full((1, 3, 1), 0.1), 1.5)  # whose sum of three is not three times as much
+    torch.testing.assert_close(slope, torch.full((1, 3, 1), 1 / 3))
     single, slope = pessimistic(q[:, :1], 2.0)
     assert torch.equal(single, q[:, 0]) and torch.equal(slope, torch.ones(1, 1, 2))
 
