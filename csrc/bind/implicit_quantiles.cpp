@@ -69,7 +69,7 @@ Two forward(const Tensor& psi, const Tensor& tau, const Tensor& phi_weight, cons
   args.quantiles = static_cast<T*>(quantiles.mutable_data_ptr());
   args.active = keep ? static_cast<uint32_t*>(active.mutable_data_ptr()) : nullptr;
   const Tensor cosines = cosine_room(psi, args);
-  const int64_t some = bf16 ? 64 : 32;  // first comes room, in bfloat16 also packed weights
+  const int64_t some = bf16 ? args.batch : 32;  // first comes room, and in bfloat16 a run's weights are packed
   launch_shared<ImplicitQuantiles<T>>(backend::implicit_quantiles, args, psi, args.runs * args.batch, grain(args, 1),
                                       some);
   return {quantiles, active};
@@ -106,7 +106,7 @@ Five backward(const Tensor& grad, const Tensor& active, const Tensor& psi, const
   Tensor scratch = room(psi, {weights ? backend::implicit_quantiles_scratch(a) : 0});
   args.scratch = static_cast<T*>(scratch.mutable_data_ptr());
   launch_shared<ImplicitQuantilesGrad<T>>(backend::implicit_quantiles_backward, args, psi, a.runs * cpu::kSlabs,
-                                          grain(a, a.batch / cpu::kSlabs), bf16 ? 2 : 1);
+                                          grain(a, a.batch / cpu::kSlabs), bf16 ? cpu::kSlabs : 1);
   if (weights)
     launch<ImplicitQuantilesGrad<T>>(backend::implicit_quantiles_weights, args, psi, a.runs * (a.width + 1), 32);
   return made;

@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <vector>
 
 #include "flush.h"
 
@@ -59,16 +60,23 @@ void launch(void (*kernel)(const Args&, int64_t, int64_t), const Args& args, con
   });
 }
 
-// The same for units of which whoever is free takes some at a time: threads rarely keep the same pace.
+// The same for units of which a thread takes `some` at a time: first its own, which it had in other passes too and may
+// have in its cache, and then what others have left, since threads rarely keep the same pace.
 template <typename Args>
 void launch_shared(void (*kernel)(const Args&, int64_t, int64_t), const Args& args, const torch::stable::Tensor&,
                    int64_t count, int64_t grain, int64_t some = 1) {
   const int64_t threads = std::min<int64_t>(torch::stable::get_num_threads(), (count + grain - 1) / grain);
-  if (threads) some = std::min(some, (count + threads - 1) / threads);
-  std::atomic<int64_t> next{0};
-  torch::stable::parallel_for(0, threads, 1, [&](int64_t, int64_t) {
+  const auto first = [&](int64_t thread) { return count * thread / threads; };
+  std::vector<std::atomic<int64_t> > next(threads);
+  for (int64_t thread = 0; thread < threads; ++thread) next[thread] = first(thread);
+  torch::stable::parallel_for(0, threads, 1, [&](int64_t begin, int64_t end) {
     const Flush flush;
-    for (int64_t unit; (unit = next.fetch_add(some)) < count;) kernel(args, unit, std::min(unit + some, count));
+    for (int64_t thread = begin; thread < end; ++thread)
+      for (int64_t other = thread; other < thread + threads; ++other) {
+        const int64_t owner = other % threads, last = first(owner + 1);
+        for (int64_t unit; (unit = next[owner].fetch_add(some)) < last;)
+          kernel(args, unit, std::min(unit + some, last));
+      }
   });
 }
 #endif
