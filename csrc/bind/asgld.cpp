@@ -6,6 +6,7 @@
 
 #include "checks.h"
 #include "room.h"
+#include "text.h"
 
 namespace pyslsac {
 
@@ -65,8 +66,8 @@ Storage storage_of(const Tensor& param) {
 void asgld_(Tensors params, Tensors grads, Tensors exp_avgs, Tensors exp_avg_sqs, Tensors residuals, Tensors targets,
             Tensors steps, Tensor seed, Tensor lr, Tensor temperature, std::optional<Tensor> grad_scale,
             std::optional<Tensor> found_inf, std::vector<int64_t> streams, std::vector<int64_t> offsets,
-            int64_t networks, double bias, double beta1, double beta2, double eps, double weight_decay,
-            std::string variant, std::string clip, double clip_threshold, bool maximize, bool noise, double polyak) {
+            int64_t networks, double bias, double beta1, double beta2, double eps, double weight_decay, Text variant,
+            Text clip, double clip_threshold, bool maximize, bool noise, double polyak) {
   if (params.empty()) return;
   const Tensor& like = params[0];
   const size_t count = params.size();
@@ -90,8 +91,8 @@ void asgld_(Tensors params, Tensors grads, Tensors exp_avgs, Tensors exp_avg_sqs
              weight_decay,
              clip_threshold,
              polyak,
-             choice<Variant>("variant", variant, {"asgld", "asgld-preconditioned", "psgld", "sgld"}),
-             choice<Clip>("clip", clip, {"grad_norm", "drift_value", "drift_norm", "none"}),
+             choice<Variant>("variant", variant.value, {"asgld", "asgld-preconditioned", "psgld", "sgld"}),
+             choice<Clip>("clip", clip.value, {"grad_norm", "drift_value", "drift_norm", "none"}),
              maximize,
              noise,
              nullptr,

@@ -1,11 +1,12 @@
 """The memory of what an op makes: large blocks go round, and nothing that is still held is given away."""
 
+import ctypes
 import threading
 
 import pytest
 import torch
 
-from pyslsac.ops import backend, perceptron
+from pyslsac.ops import asgld_, backend, perceptron
 
 pytestmark = pytest.mark.skipif(backend("perceptron", "cpu") == "reference", reason="torch's own without the core")
 
@@ -69,3 +70,21 @@ def test_what_a_tensor_was_given_serves_its_gradient_and_its_copy_in_a_file(tmp_
     torch.testing.assert_close(x.grad, weight.sum(2)[:, None].expand_as(x))
     torch.save(y.detach(), tmp_path / "y.pt")
     assert torch.equal(torch.load(tmp_path / "y.pt", weights_only=True), y)
+
+
+HEAP = getattr(ctypes.CDLL(None), "mallinfo2", None)  # glibc's: ten numbers, the eighth what is in use of its own heap
+
+
+@pytest.mark.skipif(HEAP is None, reason="needs glibc 2.33")
+def test_a_call_with_text_leaves_nothing_behind() -> None:
+    """torch's own conversion leaves 48 bytes for each of `variant` and `clip`."""
+    HEAP.restype = type("Heap", (ctypes.Structure,), {"_fields_": [(f"n{i}", ctypes.c_size_t) for i in range(10)]})
+    params, lists = [torch.zeros(3)], [[torch.zeros(3)] for _ in range(3)]
+
+    def steps(times: int) -> int:
+        for _ in range(times):
+            asgld_(params, *lists, steps=[torch.zeros((), dtype=torch.int64)], seed=0, lr=1e-4)
+        return HEAP().n7
+
+    before = steps(500)
+    assert steps(2_000) - before < 2_000 * 10
