@@ -16,7 +16,6 @@ from torch import Tensor
 
 from pyslsac.ops import estep_dual
 from pyslsac.ops.reference.estep_dual import Weighted, reweight
-from pyslsac.optim import Adam
 
 DualOptimizer = Literal["newton", "adam"]
 ADAM_RANGE = (1e-6, 20.0)  # of both variables, as FSRL clamps them
@@ -44,7 +43,7 @@ class Dual:
         self.eps, self.budget, self.maximum, self.newton = eps, budget, maximum, optimizer == "newton"
         self.eta = torch.ones(runs, dtype=torch.float64, device=device)
         self.multiplier = torch.zeros_like(self.eta)
-        self.adam = Adam([self.eta, self.multiplier], lr=lr)
+        self.adam = torch.optim.Adam([self.eta, self.multiplier], lr=lr, fused=True, capturable=self.eta.is_cuda)
 
     @torch.no_grad()
     def fit(self, q: Tensor) -> Weighted:

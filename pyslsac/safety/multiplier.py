@@ -9,8 +9,6 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from pyslsac.optim import Adam
-
 MultiplierOptimizer = Literal["sgd", "adam"]
 ADAM: Any = dict(beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.0, amsgrad=False)  # as torch.optim.Adam is by default
 
@@ -86,7 +84,7 @@ class LogMultiplier:
         if init <= 0 or lr < 0:
             raise ValueError(f"LogMultiplier: init is {init}, wanted above 0, and lr {lr}, wanted at least 0")
         self.log = torch.full((runs,), math.log(init), dtype=torch.float64, device=device)
-        self.optimizer = Adam([self.log], lr=lr)
+        self.optimizer = torch.optim.Adam([self.log], lr=lr, fused=True, capturable=self.log.is_cuda)
 
     @property
     def value(self) -> Tensor:

@@ -9,8 +9,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pyslsac.optim import Adam
-
 
 class CriticMultiplier:
     """λ = softplus(x), `value` [R], x from 0: Adam on x down λ (budget - J) (Yang et al. 2021, released code).
@@ -23,7 +21,7 @@ class CriticMultiplier:
         if lr < 0:
             raise ValueError(f"CriticMultiplier: lr is {lr}, wanted at least 0")
         self.x = torch.zeros(runs, dtype=torch.float64, device=device)
-        self.optimizer = Adam([self.x], lr=lr)
+        self.optimizer = torch.optim.Adam([self.x], lr=lr, fused=True, capturable=self.x.is_cuda)
 
     @property
     def value(self) -> Tensor:
