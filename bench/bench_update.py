@@ -40,9 +40,7 @@ FAMILY: dict[str, Callable[..., Any]] = {  # what makes the plain version, from 
     "sac-pid": lambda obs, act, **config: sac_lag.SACLag(obs, act, sac_lag.Config(actor_lr=1e-4, **config)),
     "td3-pid": lambda obs, act, **config: td3_lag.TD3Lag(obs, act, td3_lag.Config(actor_lr=1e-4, **config)),
 }
-MORE: dict[
-    str, dict[str, dict[str, Any]]
-] = {  # states that change what an update has to do, and the fields that make them
+MORE: dict[str, dict[str, dict[str, Any]]] = {  # states in which an update has more to do, and the fields behind them
     "algd": {", a price on every action": dict(cost_limit=0.0)},  # at first there is one on none: Qc < budget - λ / ρ
 }
 

@@ -243,10 +243,8 @@ def compared(last: str, *names: str) -> str:
     one, other = sets
     pooled, difference = np.sqrt((one.var(ddof=1) + other.var(ddof=1)) / 2), abs(one.mean() - other.mean())
     header = ("runs", *(f"seed {seed}:" for seed in range(len(one))), "mean ± standard deviation:")
-    return (
-        table(header, rows)
-        + f"\nThe means are {difference:,.0f} apart, the pooled standard deviation is {pooled:,.0f}.\n"
-    )
+    text = f"The means are {difference:,.0f} apart, the pooled standard deviation is {pooled:,.0f}."
+    return f"{table(header, rows)}\n{text}\n"
 
 
 def report() -> str:
