@@ -3,7 +3,7 @@
 A small agent's eager update spends more time on the way to its several hundred operators than in them. On a CPU the
 operators of one update, autograd's and the optimizers' among them, are traced and handed to torch's graph interpreter;
 on CUDA they are captured in one graph, which a single launch replays. Both run the operators that an eager update runs,
-in its order: the numbers are the same, on a CPU to the bit.
+in its order (on a CPU without those that make no difference): the numbers are the same, on a CPU to the bit.
 
 What makes that hold: an agent reads whatever changes between updates from tensors that keep their place, and runs the
 same operators for every update of one kind (`Agent.kind`).

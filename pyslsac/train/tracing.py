@@ -10,6 +10,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
+from pyslsac.train.simplify import simplify
+
 ONE_BY_ONE = {  # on a CPU the first are loops over the second
     torch.ops.aten._foreach_mul_.List: torch.ops.aten.mul_.Tensor,
     torch.ops.aten._foreach_add_.Scalar: torch.ops.aten.add_.Scalar,
@@ -24,11 +26,18 @@ def recorded(function: Callable[..., Any], inputs: list[Tensor], read: Sequence[
     from torch.fx.experimental.proxy_tensor import make_fx  # here, for it takes as long to import as all else
 
     module = make_fx(function)(*inputs)
+    for name, value in list(vars(module).items()):
+        if isinstance(value, Tensor):  # else it counts as a constant, and constants of one value as one
+            delattr(module, name)
+            module.register_buffer(name, value)
+    known = {tensor.data_ptr() for tensor in read}
+    moved = [value for value in (*module.parameters(), *module.buffers()) if value.data_ptr() not in known]
+    simplify(module)
     for node in reversed(module.graph.nodes):
         _suit(node)
     _write(module)
     module.recompile()
-    return _interpreted(module, inputs, {tensor.data_ptr() for tensor in read})
+    return _interpreted(module, inputs, moved)
 
 
 def _write(module: torch.fx.GraphModule) -> None:
@@ -46,9 +55,6 @@ def _suit(node: torch.fx.Node) -> None:
     """Change `node` for torch's interpreter, which sees no writes to lists of tensors and would drop such a call."""
     graph, name = node.graph, str(node.target)
     if name.startswith("profiler"):
-        graph.erase_node(node)
-    elif node.target is torch.ops.aten.detach.default:  # nothing here has a gradient
-        node.replace_all_uses_with(node.all_input_nodes[0])
         graph.erase_node(node)
     elif node.target in ONE_BY_ONE:
         tensors, *arguments = cast(Any, node.args)
@@ -74,14 +80,9 @@ def with_effects(op: torch._ops.OpOverload) -> torch._ops.OpOverload:
     return getattr(torch.ops.pyslsac_graph, name).default
 
 
-def _interpreted(module: torch.fx.GraphModule, inputs: list[Tensor], read: set[int]) -> Callable[..., Any]:
-    """The module for torch's interpreter, which runs it once to see it. What that moves, but in `read`, is put back."""
-    for name, value in list(vars(module).items()):
-        if isinstance(value, Tensor):  # else it counts as a constant, and constants of one value as one
-            delattr(module, name)
-            module.register_buffer(name, value)
-    values = [value for value in (*module.parameters(), *module.buffers()) if value.data_ptr() not in read]
-    copies = [(value, value.detach().clone()) for value in values]
+def _interpreted(module: torch.fx.GraphModule, inputs: list[Tensor], moved: list[Tensor]) -> Callable[..., Any]:
+    """The module for torch's interpreter, which runs it once to see it. What is `moved` by that is put back."""
+    copies = [(value, value.detach().clone()) for value in moved]
     with torch.no_grad():
         graph = torch.jit.trace(module, tuple(inputs), check_trace=False)
         for value, copy in copies:
