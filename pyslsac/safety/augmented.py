@@ -13,7 +13,7 @@ def effective_multiplier(cost: Tensor, budget: float, multiplier: Tensor, rho: f
 
 def augmented_penalty(cost: Tensor, budget: float, multiplier: Tensor, rho: float) -> Tensor:
     """([multiplier + rho (cost - budget)]_+² - multiplier²) / (2 rho): multiplier (cost - budget) as rho falls to 0."""
-    return (effective_multiplier(cost, budget, multiplier, rho).square() - multiplier.square()) / (2 * rho)
+    return penalty_and_slope(cost, budget, multiplier, rho)[0]
 
 
 def penalty_and_slope(cost: Tensor, budget: float, multiplier: Tensor, rho: float | None) -> tuple[Tensor, Tensor]:
@@ -23,8 +23,8 @@ def penalty_and_slope(cost: Tensor, budget: float, multiplier: Tensor, rho: floa
     """
     if rho is None:
         return multiplier * (cost - budget), multiplier.expand_as(cost)
-    penalty = augmented_penalty(cost, budget, multiplier, rho)
-    return penalty, effective_multiplier(cost, budget, multiplier, rho)
+    price = effective_multiplier(cost, budget, multiplier, rho)
+    return (price.square() - multiplier.square()) / (2 * rho), price
 
 
 def pessimistic(q: Tensor, spread: float) -> tuple[Tensor, Tensor]:
@@ -36,8 +36,9 @@ def pessimistic(q: Tensor, spread: float) -> tuple[Tensor, Tensor]:
     if members == 1:
         return q.squeeze(1), torch.ones_like(q)
     first = q[:, :1]  # what all share leaves no rounding behind: members that are equal are not apart
-    mean = (q - first).mean(1, keepdim=True)
-    away = q - first - mean
+    apart = q - first
+    mean = apart.mean(1, keepdim=True)
+    away = apart - mean
     std = away.square().sum(1, keepdim=True).div(members - 1).sqrt()
     slope = 1 / members + spread / (members - 1) * (away / std.clamp(min=torch.finfo(q.dtype).tiny ** 0.5))
     return (first + mean + spread * std).squeeze(1), slope

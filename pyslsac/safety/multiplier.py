@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
+from pyslsac.ops import adam_
+
 MultiplierOptimizer = Literal["sgd", "adam"]
-ADAM: Any = dict(beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.0, amsgrad=False)  # as torch.optim.Adam is by default
 
 
 class Multiplier:
@@ -49,10 +49,7 @@ class Multiplier:
         if self.moments:
             mean, square = ([moment] for moment in self.moments)
             for _ in range(steps):
-                self.moves += 1
-                torch._fused_adam_(
-                    [self.value], [gradient], mean, square, [], [self.moves], lr=self.lr, maximize=True, **ADAM
-                )
+                adam_([self.value], [gradient], mean, square, [self.moves], lr=self.lr, maximize=True)
                 self._clip()
         else:
             self.moves += steps
@@ -84,7 +81,8 @@ class LogMultiplier:
         if init <= 0 or lr < 0:
             raise ValueError(f"LogMultiplier: init is {init}, wanted above 0, and lr {lr}, wanted at least 0")
         self.log = torch.full((runs,), math.log(init), dtype=torch.float64, device=device)
-        self.optimizer = torch.optim.Adam([self.log], lr=lr, fused=True, capturable=self.log.is_cuda)
+        self.lr, self.moments = lr, [torch.zeros_like(self.log) for _ in range(2)]  # Adam's
+        self.moves = torch.zeros((), device=device)
 
     @property
     def value(self) -> Tensor:
@@ -92,12 +90,15 @@ class LogMultiplier:
 
     def ascend(self, violation: Tensor) -> None:
         """One move along `violation` [R] = J - d."""
-        self.log.grad = -self.value * violation.to(self.log)
-        self.optimizer.step()
+        mean, square = ([moment] for moment in self.moments)
+        gradient = self.value * violation.to(self.log)
+        adam_([self.log], [gradient], mean, square, [self.moves], lr=self.lr, maximize=True)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"log": self.log.clone(), "optimizer": copy.deepcopy(self.optimizer.state_dict())}
+        return {"log": self.log.clone(), "moves": self.moves.clone(), "moments": [m.clone() for m in self.moments]}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.log.copy_(state["log"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.moves.copy_(state["moves"])
+        for moment, saved in zip(self.moments, state["moments"], strict=True):
+            moment.copy_(saved)
