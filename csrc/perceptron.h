@@ -31,6 +31,7 @@ struct Perceptron {
   int64_t networks;     // G
   int64_t shared;       // networks that see the same x
   int64_t batch;        // B
+  bool add;             // the weights' gradients add to what is there
   int64_t block;        // rows that go through the layers together, on the CPU
 };
 

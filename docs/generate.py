@@ -34,6 +34,7 @@ HEADLINES = {  # bench: part of the names of the cases that the README shows
     "asgld": " 1,000,000 ",
     "adam": "144,386 parameters",
     "perceptron": "2 networks",
+    "reverse_chain": "batch 256",
     "estep_dual": "256 states",
     "quantile_huber": "256 x 32 x 32",
     "implicit_quantiles": "256 states x 32 quantiles",

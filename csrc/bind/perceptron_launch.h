@@ -46,8 +46,10 @@ inline void run_backward(Perceptron& args, const Tensor& x, bool learned) {
 
 #else
 
-inline void run_on_device(void (*passes)(const cuda::PerceptronCall&, void*), const Perceptron& args, const Tensor& x) {
-  const Tensor scratch = room(x, {cuda::perceptron_scratch(args)});
+// passes(call, stream) with so many numbers of scratch and torch's matrix products on the device of x.
+template <typename Call, typename Args>
+void run_on_device(void (*passes)(const Call&, void*), const Args& args, int64_t numbers, const Tensor& x) {
+  const Tensor scratch = room(x, {numbers});
   const auto factor = [&](const float* data, int64_t networks, int64_t rows, int64_t columns, int64_t stride,
                           bool transposed) {
     return matrices(x, data, {networks, rows, columns}, {stride, transposed ? 1 : columns, transposed ? rows : 1});
@@ -57,12 +59,15 @@ inline void run_on_device(void (*passes)(const cuda::PerceptronCall&, void*), co
             factor(p.right, p.networks, p.depth, p.columns, p.right_stride, p.right_transposed),
             factor(p.out, p.networks, p.rows, p.columns, p.rows * p.columns, false));
   };
-  const cuda::PerceptronCall call{args, static_cast<float*>(scratch.mutable_data_ptr()), multiply};
-  launch<cuda::PerceptronCall>(passes, call, x, 1, 1);
+  launch<Call>(passes, Call{args, static_cast<float*>(scratch.mutable_data_ptr()), multiply}, x, 1, 1);
 }
 
-inline void run_forward(Perceptron& args, const Tensor& x) { run_on_device(cuda::perceptron, args, x); }
-inline void run_backward(Perceptron& args, const Tensor& x, bool) { run_on_device(cuda::perceptron_backward, args, x); }
+inline void run_forward(Perceptron& args, const Tensor& x) {
+  run_on_device<cuda::PerceptronCall>(cuda::perceptron, args, cuda::perceptron_scratch(args), x);
+}
+inline void run_backward(Perceptron& args, const Tensor& x, bool) {
+  run_on_device<cuda::PerceptronCall>(cuda::perceptron_backward, args, cuda::perceptron_scratch(args), x);
+}
 
 #endif
 

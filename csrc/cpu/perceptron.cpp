@@ -138,7 +138,7 @@ HOST_DEVICE void weights(const Perceptron& a, int64_t begin, int64_t end) {
     const float* grad =
         (l + 1 == a.layers && layer.kind == Layer::linear ? a.y_grad : layer.grad) + g * a.batch * width;
     float *to = layer.weight_grad + g * inputs * width, *bias = layer.bias_grad + g * width;
-    std::fill(bias + first, bias + first + columns, 0.0f);
+    if (!a.add) std::fill(bias + first, bias + first + columns, 0.0f);
     for (int64_t b = 0; b < a.batch; ++b)
       for (int64_t c = first; c < first + columns; ++c) bias[c] += grad[b * width + c];
     if (width > 1) {
@@ -146,14 +146,14 @@ HOST_DEVICE void weights(const Perceptron& a, int64_t begin, int64_t end) {
       do {
         const int64_t some = std::min(a.batch - b, cpu::kPerceptronBatch);
         const float *left = x + b * inputs, *right = grad + b * width + first;
-        const Gather sink{to + first, width, b > 0};
+        const Gather sink{to + first, width, a.add || b > 0};
         if (kBf16 && l < a.bf16)
           bf16_by_columns<S>(left, 1, inputs, some, right, width, panel + size, panel, sink, inputs, columns);
         else
           by_columns<S>(Rows<const float>{left, 1}, inputs, some, right, width, panel, sink, inputs, columns);
       } while ((b += cpu::kPerceptronBatch) < a.batch);
     } else {
-      std::fill(to, to + inputs, 0.0f);
+      if (!a.add) std::fill(to, to + inputs, 0.0f);
       for (int64_t b = 0; b < a.batch; ++b)
         for (int64_t c = 0; c < inputs; ++c) to[c] += grad[b] * x[b * inputs + c];
     }

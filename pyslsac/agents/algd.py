@@ -124,6 +124,8 @@ class ALGD(Agent):
         self.boxed = config.score == "principled"
         self.units = [(s**2 + config.temperature**2) ** -0.5 if self.boxed else 1.0 for s in self.levels.sigma]
         self.sigma, self.unit = (torch.tensor(x, **place) for x in (self.levels.sigma, self.units))  # [K]
+        gain = torch.tensor(self.levels.gain, dtype=torch.float64)
+        self.moves = gain, gain.sqrt()
         names = "actor critics cost_critics target_critics target_cost_critics actor_optim reward_optim cost_optim"
         self.parts = {n: getattr(self, n) for n in (*names.split(), "multiplier", "window")}
 
@@ -137,12 +139,12 @@ class ALGD(Agent):
 
     def chain(self, obs: Tensor, noise: Tensor) -> list[Tensor]:
         """The policy's actions [R, B, A] after every level's move, element 0 the one that it takes."""
-
-        def score(action: Tensor, level: int) -> Tensor:
-            found = self.actor(obs, action, level)
-            return found * self.units[level] if self.boxed else found
-
-        return sampling.reverse(score, noise, self.levels, boxed=self.boxed)
+        if self.boxed:
+            return sampling.reverse(
+                lambda action, k: self.actor(obs, action, k) * self.units[k], noise, self.levels, boxed=True
+            )
+        action, path = self.actor.chain(obs, noise, *self.moves)
+        return [action, *path[1:]]
 
     def draw(self, batch_size: int) -> sampling.DiffusionDraws:
         """The random numbers of the next update."""

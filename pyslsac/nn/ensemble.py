@@ -50,9 +50,14 @@ class StackedLinear(nn.Module):
 
 def through(layers: Sequence[StackedLinear], x: Tensor, given: Tensor | None = None) -> Tensor:
     """[given, x] through layers in turn, of which the first may multiply in bfloat16; `given` takes no gradient."""
-    weights, biases = [layer.weight for layer in layers], [layer.bias for layer in layers]
-    names, bf16 = [layer.activation for layer in layers], sum(layer.bf16 for layer in layers)
+    weights, biases, names, bf16 = arguments(layers)
     return perceptron(x, weights, biases, names, given, bf16)
+
+
+def arguments(layers: Sequence[StackedLinear]) -> tuple[Sequence[Tensor], Sequence[Tensor], Sequence[str | None], int]:
+    """Layers as ops take them: weights, biases, activations, and how many of them multiply in bfloat16."""
+    weights, biases = [layer.weight for layer in layers], [layer.bias for layer in layers]
+    return weights, biases, [layer.activation for layer in layers], sum(layer.bf16 for layer in layers)
 
 
 class Ensemble(nn.Module):
@@ -80,7 +85,11 @@ class Ensemble(nn.Module):
         )
 
     def forward(self, x: Tensor, given: Tensor | None = None) -> Tensor:
-        return through([layer for layer in self.layers if isinstance(layer, StackedLinear)], x, given)
+        return through(self.stack, x, given)
+
+    @property
+    def stack(self) -> list[StackedLinear]:
+        return [layer for layer in self.layers if isinstance(layer, StackedLinear)]
 
     def group(self, **options: Any) -> QGroup:
         """These critics (members (R, E), input [observation, action], output 1) as a group of `langevin_chain`.
@@ -88,6 +97,5 @@ class Ensemble(nn.Module):
         The tensors are the parameters themselves: what is read is what they hold when the chain runs. options: those
         of `QGroup` (reduce, coef, ...).
         """
-        layers = [layer for layer in self.layers if isinstance(layer, StackedLinear)]
-        weights, biases = ([getattr(layer, name).detach() for layer in layers] for name in ("weight", "bias"))
+        weights, biases = ([getattr(layer, name).detach() for layer in self.stack] for name in ("weight", "bias"))
         return QGroup(weights, biases, self.activation, **options)

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from pyslsac.nn.ensemble import Ensemble
+from pyslsac.nn.ensemble import Ensemble, arguments
+from pyslsac.ops import reverse_chain
 
 
 class ScoreNetwork(nn.Module):
@@ -42,3 +43,8 @@ class ScoreNetwork(nn.Module):
             chosen = level.unsqueeze(-1) == torch.arange(self.table.shape[1], device=level.device)  # [R, B, K]
             embedded = torch.bmm(chosen.to(self.table.dtype), self.table)
         return self.network(torch.cat([action, embedded], dim=-1), given=obs)
+
+    def chain(self, obs: Tensor, noise: Tensor, gain: Tensor, spread: Tensor) -> tuple[Tensor, Tensor]:
+        """The reverse chain that this score leads: the op `reverse_chain`, with arguments and results as there."""
+        weights, biases, names, bf16 = arguments(self.network.stack)
+        return reverse_chain(obs, noise, self.table, weights, biases, names, gain, spread, bf16)

@@ -11,6 +11,7 @@ from pyslsac.ops.perceptron import perceptron
 from pyslsac.ops.philox_integers import philox_integers
 from pyslsac.ops.philox_normal import philox_normal
 from pyslsac.ops.quantile_huber import quantile_huber
+from pyslsac.ops.reverse_chain import reverse_chain
 from pyslsac.ops.tanh_normal import tanh_normal
 
 __all__ = [
@@ -29,5 +30,6 @@ __all__ = [
     "philox_integers",
     "philox_normal",
     "quantile_huber",
+    "reverse_chain",
     "tanh_normal",
 ]

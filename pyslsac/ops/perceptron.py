@@ -65,7 +65,7 @@ class _Perceptron(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, given: Tensor | None, kinds: list[int], bf16: int, *params: Tensor) -> Tensor:
         rows, weights, biases = _flat(_joined(given, x), *params)
-        op = _forward if _compiled(x, bf16) else reference.perceptron
+        op = _forward if is_compiled(x, bf16) else reference.perceptron
         y, kept = op(rows, weights, biases, kinds, True, any(ctx.needs_input_grad[4:]), bf16)
         ctx.kinds, ctx.bf16, ctx.shapes = kinds, bf16, [x.shape, *(p.shape for p in params)]
         ctx.save_for_backward(rows, y, *weights, *kept)
@@ -76,7 +76,7 @@ class _Perceptron(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, y, *saved = ctx.saved_tensors
         layers, (input, _, _, _, *needed), (mine, *shapes) = len(ctx.kinds), ctx.needs_input_grad, ctx.shapes
-        op = _backward if _compiled(x, ctx.bf16) else reference.perceptron_backward
+        op = _backward if is_compiled(x, ctx.bf16) else reference.perceptron_backward
         args = grad.reshape(y.shape).contiguous(), x, y, saved[layers:], saved[:layers], ctx.kinds
         x_grad, grads = op(*args, mine[-1] if input else 0, any(needed), ctx.bf16)
         if input and len(x_grad) != len(x):
@@ -94,22 +94,22 @@ def _joined(given: Tensor | None, x: Tensor) -> Tensor:
     return x if given is None else torch.cat([given, x], dim=-1)
 
 
-def _compiled(x: Tensor, bf16: int) -> bool:
+def is_compiled(x: Tensor, bf16: int) -> bool:
     return x.dtype == torch.float32 and not (bf16 and x.is_cuda)
 
 
-def _kinds(
-    x: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor], activations: Sequence[str | None]
+def kinds_of(
+    op: str, x: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor], activations: Sequence[str | None]
 ) -> list[int]:
     """The activations as the op takes them, where number, names and leading axes fit."""
     members, axes = (weights[0].shape[:-2] if weights else x.shape[:-2]), x.shape[:-2]
     if members[: len(axes)] != axes or any(weight.shape[:-2] != members for weight in weights):
         came = ", ".join(map(describe, weights))
-        raise RuntimeError(f"perceptron: weights is {came}; wanted [*members, in, out] for x, {describe(x)}")
+        raise RuntimeError(f"{op}: weights is {came}; wanted [*members, in, out] beside {describe(x)}")
     if len(biases) != len(weights):
-        raise RuntimeError(f"perceptron: biases is {len(biases)}; wanted one a layer")
+        raise RuntimeError(f"{op}: biases is {len(biases)}; wanted one a layer")
     if unknown := [name for name in activations if name not in KINDS]:
-        raise RuntimeError(f"perceptron: activations is {unknown[0]!r}; wanted None or one of {list(ACTIVATIONS)}")
+        raise RuntimeError(f"{op}: activations is {unknown[0]!r}; wanted None or one of {list(ACTIVATIONS)}")
     return [KINDS[name] for name in activations]
 
 
@@ -150,13 +150,13 @@ def perceptron(
     sums of a network's gradients have a fixed order, so that neither threads nor the networks beside it change its
     numbers.
     """
-    kinds = _kinds(x, weights, biases, activations)
+    kinds = kinds_of("perceptron", x, weights, biases, activations)
     if given is not None and not _fits_before(given, x):
         came = describe(given) + " with a gradient" * given.requires_grad
         raise RuntimeError(f"perceptron: given is {came}; wanted {describe(x)} but for the last axis, and no gradient")
     x, params = x.contiguous(), [p.contiguous() for pair in zip(weights, biases, strict=True) for p in pair]
     if torch.is_grad_enabled() and any(t.requires_grad for t in (x, *params)):
         return _Perceptron.apply(x, given, kinds, bf16, *params)
-    op = _forward if _compiled(x, bf16) else reference.perceptron
+    op = _forward if is_compiled(x, bf16) else reference.perceptron
     y, _ = op(*_flat(_joined(given, x), *params), kinds, False, False, bf16)
     return y.view(*params[0].shape[:-2], *y.shape[1:])

@@ -42,7 +42,7 @@ def test_cases_have_names_counts_and_rivals_that_run(op):
         assert all(bench.works(name, call) for name, call in case.rivals.items())
 
 
-@pytest.mark.parametrize("op", ["quantile_huber", "implicit_quantiles", "perceptron"])
+@pytest.mark.parametrize("op", ["quantile_huber", "implicit_quantiles", "perceptron", "reverse_chain"])
 def test_rivals_compute_what_ours_does(op):
     for case in bench.cases_of([op])[op](CPU, True):
         tolerance = 0.05 if "bfloat16" in case.name else 1e-4

@@ -187,8 +187,8 @@ def test_the_wrapper_names_what_does_not_fit(learning):
         ((x, weights, biases[:1], names), "biases is 1; wanted one a layer"),
         ((x, [], [], []), "weights is 0; wanted 1 to 8 layers"),
         ((x[0, 0], weights, biases, names), "x is float32 \\[1, 7\\] on cpu; wanted"),
-        ((x.unsqueeze(1), weights, biases, names), "weights is .* for x, float32 \\[2, 1, 5, 7\\] on cpu"),
-        ((x.repeat(3, 1, 1), weights, biases, names), "weights is .* for x, float32 \\[6, 5, 7\\] on cpu"),
+        ((x.unsqueeze(1), weights, biases, names), "weights is .* beside float32 \\[2, 1, 5, 7\\] on cpu"),
+        ((x.repeat(3, 1, 1), weights, biases, names), "weights is .* beside float32 \\[6, 5, 7\\] on cpu"),
         ((x, [weights[0], weights[1].flatten(0, 1)], biases, names), "weights is .*float32 \\[6, 4, 3\\]"),
         ((x.double(), weights, biases, names), "weights is float32 .* wanted float64"),
     ):
