@@ -10,6 +10,7 @@ from pyslsac.experiments.cases import Case
 from pyslsac.experiments.roofline import roofline as place
 
 PERCEPTRON = "2 networks 5 -> 16 -> 16 -> 1, batch 13, "
+CHAIN = "K 3, score 11 -> 16 -> 16 -> 16 -> 2, batch 13, "
 CEILINGS = {"copy": 10.0, "fp32": 100.0, "bf16": 400.0}  # 1e9 a second
 
 
@@ -54,6 +55,9 @@ def counted(op: str, name: str) -> tuple[int, int]:
         ("perceptron", PERCEPTRON + "forward", 4 * (65 + 26 + 770), 26 * 704),
         ("perceptron", PERCEPTRON + "forward + backward", 4 * (2 * 861 + 770), 26 * (3 * 704 - 160)),
         ("perceptron", PERCEPTRON + "forward + backward to x alone", 4 * (2 * 861 + 65), 26 * 2 * 704),
+        # obs 65, noise 78 and the path as many, 782 parameters; at each of three levels 13 rows of 576 products
+        ("reverse_chain", CHAIN + "forward", 4 * (65 + 78 + 782 + 78), 2 * (13 * (80 + 3 * 576) + 192)),
+        ("reverse_chain", CHAIN + "forward + backward", 4 * (2 * 925 + 78 + 782 + 26), 2 * (3 * 23_696 - 13 * 7 * 16)),
     ],
 )
 def test_counts_by_hand(op, name, traffic, flops):
