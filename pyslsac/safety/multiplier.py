@@ -98,6 +98,8 @@ class LogMultiplier:
         return {"log": self.log.clone(), "moves": self.moves.clone(), "moments": [m.clone() for m in self.moments]}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        if "moments" not in state:
+            raise ValueError("LogMultiplier: the state is an earlier version's, which kept torch's Adam: train anew")
         self.log.copy_(state["log"])
         self.moves.copy_(state["moves"])
         for moment, saved in zip(self.moments, state["moments"], strict=True):

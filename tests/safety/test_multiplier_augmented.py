@@ -40,3 +40,10 @@ def test_state_comes_back():
 def test_bad_input_is_named():
     with pytest.raises(ValueError, match="init is 0"):
         LogMultiplier(1, 0.0, 0.1)
+
+
+def test_a_state_of_an_earlier_version_is_refused():
+    multiplier = LogMultiplier(1, 0.5, 0.1)
+    with pytest.raises(ValueError, match="an earlier version's"):
+        multiplier.load_state_dict({"log": torch.zeros(1), "optimizer": {}})
+    assert multiplier.value.item() == pytest.approx(0.5)
