@@ -6,10 +6,14 @@
 
 namespace pyslsac {
 
-inline float* scratch(int64_t size) {
+constexpr int64_t kLine = 64 / sizeof(float);  // numbers of a cache line: a wide vector across two takes twice as long
+
+inline int64_t whole_lines(int64_t size) { return (size + kLine - 1) / kLine * kLine; }
+
+inline float* scratch(int64_t size) {  // from the start of a line on
   static thread_local std::vector<float> memory;
-  if (static_cast<int64_t>(memory.size()) < size) memory.resize(size);
-  return memory.data();
+  if (static_cast<int64_t>(memory.size()) < size + kLine) memory.resize(size + kLine);
+  return reinterpret_cast<float*>((reinterpret_cast<uintptr_t>(memory.data()) + 63) / 64 * 64);
 }
 
 }  // namespace pyslsac
