@@ -37,11 +37,12 @@ struct Perceptron {
 
 namespace cpu {
 constexpr int64_t kPerceptronBlock = 264;   // a block has about so many rows at most,
-constexpr int64_t kPerceptronRows = 12;     // a multiple of so many
+constexpr int64_t kPerceptronRows = 12;     // a multiple of so many,
+constexpr int64_t kPerceptronStripe = 32;   // or of so many, in bfloat16 and where a batch has
+constexpr int64_t kPerceptronMany = 1024;   // so many or more
 constexpr int64_t kPerceptronBatch = 256;   // rows whose part in the weights' gradients is summed apart: a core's cache
 constexpr int64_t kPerceptronColumns = 64;  // columns of a layer whose weights' gradients are one unit of work,
-constexpr int64_t kBf16Columns = 128;       // or so many, where the layer multiplies in bfloat16:
-constexpr int64_t kBf16Rows = 32;           // a block's rows are then a multiple of so many
+constexpr int64_t kBf16Columns = 128;       // or so many, where the layer multiplies in bfloat16
 
 HOST_DEVICE int64_t blocks(const Perceptron& args) { return (args.batch + args.block - 1) / args.block; }
 

@@ -20,7 +20,8 @@ inline void set_block(Perceptron& args) {
   const auto idle = [&] {
     return (threads - args.networks * blocks % threads) % threads * 10 > args.networks * blocks;
   };
-  const int64_t multiple = args.bf16 ? cpu::kBf16Rows : cpu::kPerceptronRows;
+  const bool stripes = args.bf16 || args.batch >= cpu::kPerceptronMany;
+  const int64_t multiple = stripes ? cpu::kPerceptronStripe : cpu::kPerceptronRows;
   while (idle() && rows / blocks > 2 * multiple) ++blocks;
   args.block = (rows + blocks * multiple - 1) / (blocks * multiple) * multiple;
 }

@@ -82,6 +82,18 @@ struct Nonzero {
   }
 };
 
+// sum[i][c] += sum_k factor[k stride + i] panel[place[k] + c lanes] for k < count, in order.
+template <int kRows, typename V, int kVectors>
+HOST_DEVICE void add_columns(V (&sum)[kRows][kVectors], const float* factor, int64_t stride, const uint32_t* place,
+                             uint32_t count, const float* panel) {
+  constexpr int kLanes = sizeof(V) / sizeof(float);
+  for (const uint32_t* const end = place + count; place < end; ++place, factor += stride) {
+    V x[kVectors];
+    UNROLL for (int c = 0; c < kVectors; ++c) x[c] = load<V>(panel + *place + c * kLanes);
+    UNROLL for (int i = 0; i < kRows; ++i) UNROLL for (int c = 0; c < kVectors; ++c) sum[i][c] += factor[i] * x[c];
+  }
+}
+
 // sink(i, c, sum_j left[i][j] panel[j][c]) for i < rows and the first kVectors vectors of a panel's columns.
 template <typename S, int kVectors, typename Sink>
 HOST_DEVICE void panel_tiles(const Nonzero<S>& left, int64_t, int64_t depth, const float* panel, const Sink& sink,
@@ -89,14 +101,8 @@ HOST_DEVICE void panel_tiles(const Nonzero<S>& left, int64_t, int64_t depth, con
   using V = typename Lanes<S>::V;
   constexpr int kRows = S::kRows, kLanes = Lanes<S>::kVector;
   for (int64_t t = 0; t * kRows < rows; ++t) {
-    const float* factor = left.value + t * depth * kRows;
-    const uint32_t* const place = left.place + t * depth;
     V sum[kRows][kVectors] = {};
-    for (const uint32_t *at = place, *end = place + left.count[t]; at < end; ++at, factor += kRows) {
-      V x[kVectors];
-      UNROLL for (int c = 0; c < kVectors; ++c) x[c] = load<V>(panel + *at + c * kLanes);
-      UNROLL for (int i = 0; i < kRows; ++i) UNROLL for (int c = 0; c < kVectors; ++c) sum[i][c] += factor[i] * x[c];
-    }
+    add_columns(sum, left.value + t * depth * kRows, kRows, left.place + t * depth, left.count[t], panel);
     UNROLL for (int i = 0; i < kRows; ++i) if (t * kRows + i < rows) UNROLL for (int c = 0; c < kVectors; ++c)
         sink(t * kRows + i, c * kLanes, sum[i][c]);
   }

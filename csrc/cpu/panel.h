@@ -43,16 +43,10 @@ HOST_DEVICE void panel_product(const Left& left, int64_t step, int64_t depth, co
 // sink(i, c, sum_j left[i][j step] right[j][c]) for i < rows, c < columns; `right` is [depth, columns], rows `stride`
 // apart. `panel` is room for depth + rows rows of a panel, and for a row of columns.
 template <typename S, typename Left, typename Sink>
-HOST_DEVICE void by_columns(const Left& left, int64_t step, int64_t depth, const float* right, int64_t stride,
-                            float* panel, const Sink& sink, int64_t rows, int64_t columns) {
+HOST_DEVICE void by_panels(const Left& left, int64_t step, int64_t depth, const float* right, int64_t stride,
+                           float* panel, const Sink& sink, int64_t rows, int64_t columns) {
   constexpr int64_t kPanel = Lanes<S>::kPanel;
-  for (int64_t i = 0; rows <= kFewRows && i < rows; ++i) {
-    std::fill(panel, panel + columns, 0.0f);
-    for (int64_t j = 0; j < depth; ++j)
-      for (int64_t c = 0; c < columns; ++c) panel[c] += left[i][j * step] * right[j * stride + c];
-    for (int64_t c = 0; c < columns; ++c) sink(i, c, panel[c]);
-  }
-  for (int64_t c = 0; rows > kFewRows && c < columns; c += kPanel) {
+  for (int64_t c = 0; c < columns; c += kPanel) {
     if (c + kPanel <= columns)
       for (int64_t j = 0; j < depth; ++j) memcpy(panel + j * kPanel, right + j * stride + c, kPanel * sizeof(float));
     else
@@ -61,6 +55,19 @@ HOST_DEVICE void by_columns(const Left& left, int64_t step, int64_t depth, const
         std::copy(right + j * stride + c, right + j * stride + columns, panel + j * kPanel);
       }
     panel_product<S>(left, step, depth, panel, panel + depth * kPanel, sink.from(c), rows, columns - c);
+  }
+}
+
+// The same of any number of rows.
+template <typename S, typename Left, typename Sink>
+HOST_DEVICE void by_columns(const Left& left, int64_t step, int64_t depth, const float* right, int64_t stride,
+                            float* panel, const Sink& sink, int64_t rows, int64_t columns) {
+  if (rows > kFewRows) return by_panels<S>(left, step, depth, right, stride, panel, sink, rows, columns);
+  for (int64_t i = 0; i < rows; ++i) {
+    std::fill(panel, panel + columns, 0.0f);
+    for (int64_t j = 0; j < depth; ++j)
+      for (int64_t c = 0; c < columns; ++c) panel[c] += left[i][j * step] * right[j * stride + c];
+    for (int64_t c = 0; c < columns; ++c) sink(i, c, panel[c]);
   }
 }
 

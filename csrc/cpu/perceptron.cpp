@@ -3,9 +3,8 @@
 #include <type_traits>
 
 #include "activate.h"
+#include "alike_second.h"
 #include "bf16_panel.h"
-#include "scratch.h"
-#include "sinks.h"
 
 namespace pyslsac {
 
@@ -14,7 +13,7 @@ namespace {
 // Rows first .. first + rows - 1 of network g, and room for what is kept nowhere.
 struct Visit {
   int64_t g, first, rows;
-  float *panel, *even, *odd, *slope, *nonzero, *bf16;
+  float *panel, *even, *odd, *slope, *nonzero, *alike, *bf16;
   uint32_t* live;
   HOST_DEVICE int64_t row(int64_t batch) const { return g * batch + first; }
   HOST_DEVICE float* in(float* kept, int l, const Perceptron& a) const {  // what layer l keeps of these rows
@@ -22,13 +21,21 @@ struct Visit {
   }
 };
 
+// Apart, so that the other loops are compiled as if it were not there.
+#define JOIN(target, S, ...)                                                                       \
+  target __attribute__((noinline)) bool join_at(const Perceptron& a, const Visit& v, float* out) { \
+    return join<S>(a, v.g, v.first, v.rows, out, v.panel, v.alike);                                \
+  }
+SIMD_LEVELS(JOIN, )
+
 // kBf16: the first a.bf16 layers multiply in bfloat16. Apart, so that float32's loops are compiled as if it were not
 // there.
 template <typename S, bool kBf16>
 HOST_DEVICE void forward(const Perceptron& a, const Visit& v) {
   const int64_t inputs = a.layer[0].inputs;
   const float* x = a.x + (v.g / a.shared * a.batch + v.first) * inputs;
-  for (int l = 0; l < a.layers; ++l) {
+  const bool joined = v.alike && join_at(a, v, v.in(a.layer[1].out, 1, a));
+  for (int l = joined; l < a.layers; ++l) {
     const PerceptronLayer& layer = a.layer[l];
     const int64_t width = layer.outputs;
     const float *weight = layer.weight + v.g * layer.inputs * width, *bias = layer.bias + v.g * width;
@@ -38,7 +45,8 @@ HOST_DEVICE void forward(const Perceptron& a, const Visit& v) {
     const auto multiply = [&](const auto& left) __attribute__((always_inline)) {
       by_columns<S>(left, 1, layer.inputs, weight, width, v.panel, sink, v.rows, width);
     };
-    if (width == 1)
+    if (joined && l == 1) {  // the product is there
+    } else if (width == 1)
       for (int64_t i = 0; i < v.rows; ++i) sink(i, 0, inner<S>(x + i * layer.inputs, weight, layer.inputs));
     else if (kBf16 && l < a.bf16)
       bf16_by_columns<S>(x, layer.inputs, 1, layer.inputs, weight, width, v.bf16, v.panel, sink, v.rows, width);
@@ -164,17 +172,19 @@ template <typename S, bool kForward, bool kBf16>
 HOST_DEVICE void pass(const Perceptron& a, int64_t begin, int64_t end) {
   int64_t width = a.layer[0].inputs;
   for (int l = 0; l < a.layers; ++l) width = std::max(width, a.layer[l].outputs);
-  const int64_t panel = (width + a.block) * Lanes<S>::kPanel, rows = a.block * width;
-  const int64_t nonzero = Nonzero<S>::size(a.block, width);
+  const int64_t panel = (width + a.block) * Lanes<S>::kPanel, rows = whole_lines(a.block * width);
+  const int64_t nonzero = whole_lines(Nonzero<S>::size(a.block, width));
+  const bool joins = kForward && !kBf16 && may_join(a);
+  const int64_t alike = joins ? Alike<S>(nullptr, a.block, a.layer[0].inputs, a.layer[0].outputs, nullptr).used : 0;
   const int64_t bf16 = kBf16 ? Bf16Memory::size(a.block, width, width) : 0;
-  const int64_t size = panel + 3 * rows + nonzero + bf16 + a.block;
-  float *const memory = scratch(size), *const data = memory + panel;
+  float* at = scratch(panel + 3 * rows + nonzero + alike + bf16 + a.block);
+  const auto take = [&](int64_t count) { return at += count, at - count; };
+  Visit v{};
+  v.panel = take(panel), v.even = take(rows), v.odd = take(rows), v.slope = take(rows), v.nonzero = take(nonzero);
+  v.alike = joins ? take(alike) : nullptr, v.bf16 = take(bf16), v.live = reinterpret_cast<uint32_t*>(at);
   for (int64_t unit = begin; unit < end; ++unit) {
-    const int64_t first = unit % cpu::blocks(a) * a.block;
-    float *const slope = data + 2 * rows, *const after = slope + rows + nonzero;
-    const Visit v{
-        unit / cpu::blocks(a), first, std::min(a.block, a.batch - first),       memory, data, data + rows, slope,
-        slope + rows,          after, reinterpret_cast<uint32_t*>(after + bf16)};
+    v.g = unit / cpu::blocks(a), v.first = unit % cpu::blocks(a) * a.block;
+    v.rows = std::min(a.block, a.batch - v.first);
     if constexpr (kForward)
       forward<S, kBf16>(a, v);
     else
