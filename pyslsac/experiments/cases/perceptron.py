@@ -1,7 +1,8 @@
 """perceptron against the same layers in batched products, eager and compiled, and against networks one by one.
 
 The passes of critics that learn (forward and backward), of critics that only hand a gradient on to the action (backward
-to x alone) and of targets (forward alone): two critics and ten, of two hidden layers and one output, all on one input.
+to x alone) and of targets (forward alone): two critics and ten, of two hidden layers and one output, all on one input;
+and two that judge many actions of a state, whose rows differ in their last columns alone.
 """
 
 from __future__ import annotations
@@ -84,15 +85,27 @@ def count(x: Tensor, params: Sequence[Tensor], learns: tuple[bool, bool]) -> tup
     return 4 * (once + any(learns) * once + made), 2 * batch * products
 
 
+def actions_of_states(states: int, actions: int, width: int, columns: int, device: torch.device) -> Tensor:
+    """[states actions, width]: the last columns are an action's, the others its state's."""
+    state = torch.randn(states, width - columns, device=device).repeat_interleave(actions, 0)
+    return torch.cat([state, torch.tanh(torch.randn(states * actions, columns, device=device))], -1)
+
+
 def cases(device: torch.device, quick: bool) -> Iterator[Case]:
     batch, sizes = (13, (5, 16, 16, 1)) if quick else (256, (23, 256, 256, 1))
+    states, actions, columns = (32, 32, 2) if quick else (256, 32, 6)
     for networks in (2, 10):
         params = []
         for i, o in itertools.pairwise(sizes):
             params.append((2 * torch.rand(networks, i, o, device=device) - 1) / i**0.5)
             params.append((2 * torch.rand(networks, o, device=device) - 1) / i**0.5)
-        x, grad = torch.randn(batch, sizes[0], device=device), torch.randn(networks, batch, 1, device=device)
-        for name, learns in PASSES.items():
+        rows = torch.randn(batch, sizes[0], device=device)
+        passes = [(rows, name, learns) for name, learns in PASSES.items()]
+        if networks == 2:
+            rows = actions_of_states(states, actions, sizes[0], columns, device)
+            passes.append((rows, f"forward, {actions} actions of a state", (False, False)))
+        for x, name, learns in passes:
+            grad = torch.randn(networks, len(x), 1, device=device)
             layers: dict[str, Callable[..., Tensor]] = {"perceptron": ours, "batched eager (baddbmm)": batched}
             if not quick:
                 layers["torch.compile of batched"] = torch.compile(batched, dynamic=False)
@@ -101,5 +114,5 @@ def cases(device: torch.device, quick: bool) -> Iterator[Case]:
             traffic, flops = count(x, params, learns)
             if not quick:
                 rivals["hidden layers in bfloat16"] = partial(run, partial(ours, bf16=2), x, params, learns, grad)
-            title = f"{networks} networks {' -> '.join(map(str, sizes))}, batch {batch}, {name}"
+            title = f"{networks} networks {' -> '.join(map(str, sizes))}, batch {len(x)}, {name}"
             yield Case(title, rivals, traffic=traffic, flops=flops, graph=True)
