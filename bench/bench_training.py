@@ -78,7 +78,7 @@ def sides(options: argparse.Namespace, folder: str) -> dict[str, tuple[list[str 
         "sl-sac, bf16": ours("sl-sac", "bf16"),
     }
     if options.quick:
-        del found["bf16"], found["sl-sac"]
+        del found["bf16"], found["sl-sac"], found["sl-sac, bf16"]
     if python := options.omnisafe_python:
         found[omnisafe_version(python)] = [python, OMNISAFE, "train", json.dumps(settings)], 1
     return found

@@ -116,8 +116,9 @@ def family_cases(device: torch.device, quick: bool) -> Iterator[tuple[str, Rival
     for name, title, more in kinds:
         config: dict[str, Any] = (dict(width=64) if quick else {}) | more
         agent = make_agent(name, spec, config, device=device)
-        updates: dict[str, Callable[[Batch], object]] = {name: Graph(agent)}
-        if not quick:
+        updates: dict[str, Callable[[Batch], object]] = {name: agent.update}
+        if not quick:  # a recording takes longer than so few updates
+            updates[name] = Graph(agent)
             updates["bf16"] = Graph(make_agent(name, spec, config | BF16, device=device))
         with torch.device(device):
             plain = FAMILY[name](spec.obs_dim, spec.act_dim, **config)

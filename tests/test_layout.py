@@ -133,7 +133,7 @@ JUSTIFIED: dict[str, tuple[int, str]] = {  # file: (lines it may have, why it is
     "csrc/cpu/perceptron.cpp": (235, "forward, back and the weights' gradients share scratch and the blocks"),
     "csrc/cpu/panel.h": (115, "a product by columns, by rows and their edges, all around one packed panel"),
     "csrc/cpu/nonzero.h": (115, "columns are found, packed and multiplied in one layout"),
-    "csrc/cpu/alike.h": (95, "what pieces of rows share, how they are cut, and room for all that is made of them"),
+    "csrc/cpu/alike.h": (100, "what pieces of rows share, how they are cut, and room for all that is made of them"),
     "csrc/cpu/alike_first.h": (130, "a piece's units are made, chosen and packed in one layout"),
     "csrc/cpu/dual_tables.h": (110, "the sums over a run's tables, around one packing of them"),
     "csrc/bind/launch.h": (90, "two ways to share work among threads, and what stands for them on CUDA"),

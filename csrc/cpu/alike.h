@@ -34,8 +34,9 @@ struct Alike {
 
   HOST_DEVICE Alike(const float* x, int64_t rows, int64_t inputs, int64_t depth, float* memory)
       : x(x), rows(rows), inputs(inputs), depth(depth) {
+    const uintptr_t start = reinterpret_cast<uintptr_t>(memory);
     const auto take = [&](auto*& to, int64_t count) {
-      to = reinterpret_cast<std::remove_reference_t<decltype(to)>>(memory + used);
+      to = reinterpret_cast<std::remove_reference_t<decltype(to)>>(start + used * sizeof(float));
       used += whole_lines((count * static_cast<int64_t>(sizeof *to) + 3) / 4);
     };
     const int64_t most = (rows + kRows - 1) / kRows * kPieces;
@@ -49,16 +50,16 @@ struct Alike {
   HOST_DEVICE float* factor_of(int64_t k) const { return factor + k * depth * kFolded; }
   HOST_DEVICE uint32_t* place_of(int64_t k, int64_t tile) const { return place + (k * (kTiles + 1) + tile) * depth; }
 
-  // Cuts all rows into pieces. Are half of the stripes alike?
+  // Cuts all rows into pieces. Is any stripe alike? To ask for more would let a row's bits depend on its block.
   HOST_DEVICE bool find() {
-    int64_t alike = 0, stripes = 0;
-    for (int64_t start = 0; start < rows; start += kRows, ++stripes) {
+    bool alike = false;
+    for (int64_t start = 0; start < rows; start += kRows) {
       const int64_t end = std::min(start + kRows, rows), shared = shares(start, end), count = cut(start, end, shared);
-      if (!count) piece[pieces].first = start, piece[pieces].rows = end - start, piece[pieces].shared = 0;
-      if (!count) piece[pieces].folded = 0;
-      alike += count > 0, pieces += std::max<int64_t>(count, 1);
+      Piece& whole = piece[pieces];
+      if (!count) whole.first = start, whole.rows = end - start, whole.shared = whole.folded = 0;
+      alike |= count > 0, pieces += std::max<int64_t>(count, 1);
     }
-    return 2 * alike >= stripes;
+    return alike;
   }
 
  private:
