@@ -34,15 +34,13 @@ struct Alike {
 
   HOST_DEVICE Alike(const float* x, int64_t rows, int64_t inputs, int64_t depth, float* memory)
       : x(x), rows(rows), inputs(inputs), depth(depth) {
-    const uintptr_t start = reinterpret_cast<uintptr_t>(memory);
-    const auto take = [&](auto*& to, int64_t count) {
-      to = reinterpret_cast<std::remove_reference_t<decltype(to)>>(start + used * sizeof(float));
-      used += whole_lines((count * static_cast<int64_t>(sizeof *to) + 3) / 4);
-    };
+    Places places{memory};
+    const auto take = [&](auto*& place, int64_t count) { places.take(place, count); };
     const int64_t most = (rows + kRows - 1) / kRows * kPieces;
     take(z, depth * kRows), take(base, depth), take(mask, depth), take(sign, depth), take(needed, depth + 63);
     take(piece, most), take(own, most * inputs * kRows), take(value, most * depth * kRows);
     take(factor, most * depth * kFolded), take(place, most * depth * (kTiles + 1));
+    used = places.used;
   }
 
   HOST_DEVICE float* own_of(int64_t k) const { return own + k * inputs * kRows; }

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <algorithm>
-#include <type_traits>
 
 #include "../implicit_quantiles.h"
 #include "bf16_factors.h"
@@ -43,18 +42,14 @@ struct DenseRoom {
         inputs(whole_tiles(a.inputs)),
         width(whole_tiles(a.width)),
         outputs(whole_tiles(a.outputs)) {
-    carve(scratch(carve(nullptr, backward) + kMostLanes), backward);
+    carve(scratch(carve(nullptr, backward)), backward);
   }
 
  private:
   // Places everything from `memory` on; how many numbers that takes.
   HOST_DEVICE int64_t carve(float *memory, bool backward) {
-    const uintptr_t start = (reinterpret_cast<uintptr_t>(memory) + 63) / 64 * 64;
-    int64_t used = 0;
-    const auto take = [&](auto *&place, int64_t count) {
-      place = reinterpret_cast<std::remove_reference_t<decltype(place)>>(start + used * sizeof(float));
-      used += (count * static_cast<int64_t>(sizeof *place) + 63) / 64 * 16;
-    };
+    Places all{memory};
+    const auto take = [&](auto *&place, int64_t count) { all.take(place, count); };
     take(phi_weight, width * inputs), take(weight, outputs * width), take(cosines, inputs * columns / 2);
     take(bits, outputs / 32 * columns), take(tau, columns), take(psi, places * width), take(phi_bias, width);
     take(sum, kSumRows * kTileSide);
@@ -67,7 +62,7 @@ struct DenseRoom {
     } else {
       take(joint, width * columns / 2), take(bias, outputs), take(head, outputs), take(value, columns);
     }
-    return used;
+    return all.used;
   }
 };
 
